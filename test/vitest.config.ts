@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config"
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    globalSetup: "test/support/globalSetup.ts",
+    reporters: ["default", "./test/support/TallyReporter.ts"],
+    allowOnly: false,
+    testTimeout: 30_000, // two cores, shared with servers and child processes: a hang, not a slow test
+    hookTimeout: 30_000
+  }
+})
