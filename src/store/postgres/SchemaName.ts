@@ -1,0 +1,19 @@
+/**
+ * Names the PostgreSQL schema that one Lanekeeper lives in. A valid name needs no escaping, in a literal or quoted:
+ * it is the only text that is ever put into a statement.
+ */
+import * as Schema from "effect/Schema"
+
+/** 48 characters leave room for the prefixes of channels and locks within PostgreSQL's 63; `pg_` is the server's own. */
+export const SchemaName = Schema.String.check(
+  Schema.isPattern(/^(?!pg_|information_schema$)[a-z_][a-z0-9_]{0,47}$/, {
+    message:
+      "a schema name is 1 to 48 of a-z, 0-9 and _, does not begin with a digit and is not one of PostgreSQL's own"
+  })
+).pipe(Schema.brand("lanekeeper/SchemaName"))
+
+export type SchemaName = typeof SchemaName.Type
+
+export const defaultName = SchemaName.make("lanekeeper")
+
+export const quoted = (name: SchemaName) => `"${name}"`
