@@ -1,0 +1,3 @@
+/** Lists the public names of the testing kit; nothing else is exported. */
+export { DevelopmentDatabase } from "./DevelopmentDatabase.ts"
+export { EmbeddedPostgres, EmbeddedPostgresError } from "./EmbeddedPostgres.ts"
