@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
 
 export default defineConfig({
@@ -6,6 +7,7 @@ export default defineConfig({
     globalSetup: "test/support/globalSetup.ts",
     reporters: ["default", "./test/support/TallyReporter.ts"],
     allowOnly: false,
+    maxWorkers: Math.max(2, availableParallelism() - 1), // the tests wait for other processes more than they compute
     testTimeout: 30_000, // two cores, shared with servers and child processes: a hang, not a slow test
     hookTimeout: 30_000
   }

@@ -41,7 +41,7 @@ export const find = async (
   if (linked && (await ServerUser.run(binaries.postgres, ["--version"], user)).code === 0) return binaries
 
   const copy = Path.join(instance.home, "native")
-  await Fs.cp(native, copy, { recursive: true, verbatimSymlinks: true })
+  await Fs.cp(native, copy, { recursive: true, verbatimSymlinks: true, mode: Fs.constants.COPYFILE_FICLONE })
   await link(copy)
   return inFolder(Path.join(copy, "bin"))
 }
@@ -59,7 +59,7 @@ const locate = () => {
   }
 }
 
-const link = async (native: string) => {
+export const link = async (native: string) => {
   const list = await Fs.readFile(Path.join(native, "pg-symlinks.json"), "utf8").catch(() => "[]")
   const links: ReadonlyArray<{ readonly source: string; readonly target: string }> = JSON.parse(list)
   for (const { source, target } of links) {

@@ -28,12 +28,13 @@ interface Owner {
   readonly home: string
 }
 
-/** Says when a process began, or undefined when there is none. Without /proc every living process looks the same. */
-const startOf = async (pid: number): Promise<string | undefined> => {
+/** Says when a living process began. Without /proc one process is as good as another of the same id. */
+export const startOf = async (pid: number): Promise<string | undefined> => {
   const stat = await Fs.readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined)
-  // field 22; the second field may hold spaces and parentheses, so count from the last ")"
-  if (stat !== undefined) return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]
-  return isAlive(pid) ? "unknown" : undefined
+  if (stat === undefined) return isAlive(pid) ? "unknown" : undefined
+  // The second field may hold spaces and parentheses, so the rest is counted from the last ")": state, …, start time.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+  return fields[0] === "Z" ? undefined : fields[19] // Z: dead, and nobody has asked how it ended
 }
 
 const isAlive = (pid: number) => {

@@ -1,6 +1,8 @@
 /**
  * Gives a test a database of its own, cloned from the migrated template of this run and dropped with the scope.
- * Tests that use one are `it.live`: a socket does not wait for the TestClock.
+ * Tests that use one are `it.live`, or under `layer(TestDatabase.layer, { excludeTestServices: true })`: a socket does not
+ * wait for the TestClock. The database is dropped when the layer closes, so what a test opens must be closed before:
+ * put `Effect.scoped` before `Effect.provide(TestDatabase.layer)`.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as PgConnection from "@effect/sql-pg/PgConnection"
