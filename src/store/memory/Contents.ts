@@ -1,0 +1,152 @@
+/**
+ * Holds everything the in-memory store knows: jobs with their one pointer and their history, leases, waits and workers.
+ * Every move goes through `put`, which consumes a job's pointer by replacing it. Nothing here waits, so a move that is
+ * one synchronous function is one transaction.
+ */
+import type { EndState, Expiry } from "../../domain/Attempt.ts"
+import { type JobId, numberOf, type Place, places } from "../../domain/Job.ts"
+import type { LeaseId, Moved, MoveResult, WorkerId } from "../Store.ts"
+import * as Option from "effect/Option"
+
+/** Milliseconds of Effect's clock. */
+export type Time = number
+
+/** What the places disagree about. Everything else a job carries through all of them. */
+export type Pointer =
+  | { readonly place: "scheduled"; readonly runAt: Time }
+  /** `turn` grows with every job that becomes ready; those that were ready before go ahead of fresh ones. */
+  | { readonly place: "ready"; readonly fresh: boolean; readonly turn: number }
+  | { readonly place: "running"; readonly lease: Lease }
+  | { readonly place: "waiting"; readonly token: string; readonly expiresAt: Time; readonly onExpiry: Expiry }
+  | { readonly place: "completed" | "cancelled" | "dead" }
+
+export interface Line {
+  readonly attempt: number
+  readonly state: EndState
+  readonly worker?: WorkerId | undefined
+  readonly error?: unknown
+  readonly output?: unknown
+  readonly reason?: string | undefined
+}
+
+export interface Job {
+  readonly id: JobId
+  readonly kind: string
+  readonly payload: unknown
+  readonly details: unknown
+  readonly enqueuedAt: Time
+  readonly deadline: Time | undefined
+  queue: string
+  priority: number
+  pointer: Pointer
+  /** The last number used: by a claim, or by an end from outside. */
+  attempt: number
+  failures: number
+  crashes: number
+  /** Why somebody wants the running attempt cancelled. */
+  cancelling: string | undefined
+  readonly history: Array<Line>
+}
+
+export interface Lease {
+  readonly id: LeaseId
+  readonly worker: WorkerId
+  readonly deadline: Time | undefined
+  /** Those whose attempt has not ended. */
+  readonly jobs: Set<Job>
+}
+
+export interface Worker {
+  readonly id: WorkerId
+  readonly name: string
+  beats: number
+  beatAt: Time
+  dead: boolean
+}
+
+export interface Contents {
+  readonly jobs: Map<JobId, Job>
+  readonly at: Readonly<Record<Place, Set<Job>>>
+  readonly leases: Map<LeaseId, Lease>
+  readonly waits: Map<string, Job>
+  readonly workers: Map<WorkerId, Worker>
+  readonly paused: Set<string>
+  numbers: { job: bigint; lease: bigint; worker: bigint; turn: number }
+}
+
+export const make = (): Contents => ({
+  jobs: new Map(),
+  at: Object.fromEntries(places.map((place) => [place, new Set()])) as unknown as Contents["at"],
+  leases: new Map(),
+  waits: new Map(),
+  workers: new Map(),
+  paused: new Set(),
+  numbers: { job: 0n, lease: 0n, worker: 0n, turn: 0 }
+})
+
+/** Consumes the job's pointer and writes the next one. */
+export const put = (contents: Contents, job: Job, pointer: Pointer): Place => {
+  remove(contents, job)
+  job.pointer = pointer
+  contents.at[pointer.place].add(job)
+  if (pointer.place === "waiting") contents.waits.set(pointer.token, job)
+  if (pointer.place === "running") pointer.lease.jobs.add(job)
+  return pointer.place
+}
+
+export const remove = (contents: Contents, job: Job): void => {
+  const { pointer } = job
+  contents.at[pointer.place].delete(job)
+  if (pointer.place === "waiting") contents.waits.delete(pointer.token)
+  if (pointer.place === "running") {
+    job.cancelling = undefined
+    pointer.lease.jobs.delete(job)
+    if (pointer.lease.jobs.size === 0) contents.leases.delete(pointer.lease.id)
+  }
+}
+
+/** What was ready before, in whatever way it comes back, goes ahead of fresh jobs. */
+export const putReady = (contents: Contents, job: Job): Place =>
+  put(contents, job, { place: "ready", fresh: false, turn: ++contents.numbers.turn })
+
+/** A time that has come already is no time at all. */
+export const putDelayed = (contents: Contents, job: Job, now: Time, delay: Time): Place =>
+  delay <= 0 ? putReady(contents, job) : put(contents, job, { place: "scheduled", runAt: now + delay })
+
+/** Writes the line of something that came from outside. It uses up a number, as an attempt would. */
+export const writeOutside = (job: Job, line: Omit<Line, "attempt" | "worker">): void => {
+  job.history.push({ ...line, attempt: ++job.attempt })
+}
+
+/** Writes the line of the running attempt. */
+export const writeAttempt = (job: Job, worker: WorkerId, line: Omit<Line, "attempt" | "worker">): void => {
+  job.history.push({ ...line, attempt: job.attempt, worker })
+}
+
+export const byNumber = (a: Job, b: Job): number => compare(numberOf(a.id), numberOf(b.id))
+
+export const compare = <A extends number | bigint>(a: A, b: A): number => (a < b ? -1 : a > b ? 1 : 0)
+
+/** As jsonb would give it back: a copy, without `undefined`. */
+export const copied = (value: unknown): unknown =>
+  value === undefined ? null : (JSON.parse(JSON.stringify(value)) as unknown)
+
+/** Counts what one pass moved. */
+export const tally = () => {
+  const counts = { ready: 0, scheduled: 0, dead: 0, cancelled: 0 }
+  const queues = new Set<string>()
+  return {
+    add: (job: Job, place: Place) => {
+      if (place in counts) counts[place as keyof typeof counts]++
+      if (place === "ready") queues.add(job.queue)
+    },
+    moved: (): Moved => ({ ...counts, queues: [...queues].toSorted() })
+  }
+}
+
+/** Moves one job if it stands where `from` says, and tells where it stands otherwise. */
+export const moveOne = (job: Job | undefined, from: ReadonlyArray<Place>, to: (job: Job) => Place): MoveResult => {
+  if (job === undefined) return { moved: false, place: Option.none() }
+  if (!from.includes(job.pointer.place)) return { moved: false, place: Option.some(job.pointer.place) }
+  return { moved: true, place: Option.some(to(job)) }
+}

@@ -1,0 +1,83 @@
+/** running → wherever each ending leads. */
+import * as Duration from "effect/Duration"
+import type { Acceptance, Ending, EndState } from "../../domain/Attempt.ts"
+import type { Place } from "../../domain/Job.ts"
+import type { AttemptEnd, WorkerId } from "../Store.ts"
+import { type Contents, copied, type Job, put, putDelayed, putReady, type Time, writeAttempt } from "./Contents.ts"
+
+export const finish = (
+  contents: Contents,
+  now: Time,
+  worker: WorkerId,
+  ends: ReadonlyArray<AttemptEnd>
+): ReadonlyArray<Acceptance> => ends.map((end) => finishOne(contents, now, worker, end))
+
+const finishOne = (contents: Contents, now: Time, worker: WorkerId, end: AttemptEnd): Acceptance => {
+  const job = contents.jobs.get(end.id)
+  if (job === undefined) return "refused"
+  const holds =
+    job.pointer.place === "running" &&
+    job.pointer.lease.id === end.lease &&
+    job.pointer.lease.worker === worker &&
+    job.attempt === end.attempt
+  if (holds) {
+    endAttempt(contents, now, worker, job, end.ending)
+    return "accepted"
+  }
+  const said = job.history.some(
+    (line) => line.attempt === end.attempt && line.worker === worker && line.state === states[end.ending._tag]
+  )
+  return said ? "repeated" : "refused"
+}
+
+const states: Readonly<Record<Ending["_tag"], EndState>> = {
+  Completed: "completed",
+  Failed: "failed",
+  Snoozed: "snoozed",
+  Parked: "parked",
+  Released: "released",
+  Died: "died",
+  Cancelled: "cancelled"
+}
+
+const endAttempt = (contents: Contents, now: Time, worker: WorkerId, job: Job, ending: Ending): void => {
+  const cancelled = isFinal(ending) ? undefined : job.cancelling
+  const taken = ending._tag === "Parked" && cancelled === undefined && contents.waits.has(ending.token)
+  writeAttempt(job, worker, {
+    state: states[ending._tag],
+    error: "error" in ending ? copied(ending.error) : undefined,
+    output: "output" in ending ? copied(ending.output) : undefined,
+    reason: cancelled ?? (taken ? tokenTaken : "reason" in ending ? ending.reason : undefined)
+  })
+  if (ending._tag === "Failed" || ending._tag === "Died") job.failures++
+  if (cancelled !== undefined) put(contents, job, { place: "cancelled" })
+  else if (taken) put(contents, job, { place: "dead" })
+  else follow(contents, now, job, ending)
+}
+
+/** What has ended for good stays ended, whoever wants it cancelled. */
+const isFinal = ({ _tag }: Ending): boolean => _tag === "Completed" || _tag === "Died" || _tag === "Cancelled"
+
+/** A job that nobody could resume must not wait, and must not fail the endings beside it. */
+const tokenTaken = "token already in use"
+
+const follow = (contents: Contents, now: Time, job: Job, ending: Ending): Place => {
+  switch (ending._tag) {
+    case "Completed":
+      return put(contents, job, { place: "completed" })
+    case "Failed":
+      return putDelayed(contents, job, now, Duration.toMillis(ending.retryIn))
+    case "Snoozed":
+      return putDelayed(contents, job, now, Duration.toMillis(ending.for))
+    case "Parked": {
+      const expiresAt = now + Duration.toMillis(ending.expiresIn)
+      return put(contents, job, { place: "waiting", token: ending.token, expiresAt, onExpiry: ending.onExpiry })
+    }
+    case "Released":
+      return putReady(contents, job)
+    case "Died":
+      return put(contents, job, { place: "dead" })
+    case "Cancelled":
+      return put(contents, job, { place: "cancelled" })
+  }
+}

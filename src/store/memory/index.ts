@@ -1,0 +1,59 @@
+/**
+ * Keeps jobs in memory: the readable model of places, order and fences that every other store must agree with, and the
+ * store of tests. Driven by Effect's clock, so that TestClock moves it. Nothing outlives the layer.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Store } from "../Store.ts"
+import { claim } from "./claim.ts"
+import * as Contents from "./Contents.ts"
+import { enqueue } from "./enqueue.ts"
+import { finish } from "./finish.ts"
+import * as lanes from "./lanes.ts"
+import * as reads from "./reads.ts"
+import * as single from "./single.ts"
+import * as workers from "./workers.ts"
+
+/** The store over contents a test can look into. */
+export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
+  /** One move is one synchronous step at one instant of the clock: nobody can come in between. */
+  const at =
+    <Args extends ReadonlyArray<unknown>, A>(
+      move: (contents: Contents.Contents, now: Contents.Time, ...args: Args) => A
+    ) =>
+    (...args: Args): Effect.Effect<A> =>
+      Effect.map(Clock.currentTimeMillis, (now) => move(contents, now, ...args))
+
+  return Store.of({
+    enqueue: at(enqueue),
+    claim: at(claim),
+    finish: at(finish),
+    promote: at(lanes.promote),
+    rescueWorker: at(lanes.rescueWorker),
+    rescueOverdue: at(lanes.rescueOverdue),
+    release: at(lanes.release),
+    expireWaits: at(lanes.expireWaits),
+    resume: at(single.resume),
+    cancel: at(single.cancel),
+    setAside: at(single.setAside),
+    runNow: at(single.runNow),
+    postpone: at(single.postpone),
+    reassign: at(single.reassign),
+    redrive: at(single.redrive),
+    purge: at(single.purge),
+    pause: (queue) => Effect.sync(() => void contents.paused.add(queue)),
+    unpause: (queue) => Effect.sync(() => void contents.paused.delete(queue)),
+    pausedQueues: Effect.sync(() => [...contents.paused].toSorted()),
+    register: at(workers.register),
+    beat: at(workers.beat),
+    workers: Effect.suspend(at(workers.workers)),
+    declareDead: at(workers.declareDead),
+    forget: at(workers.forget),
+    place: at(reads.place),
+    show: at(reads.show),
+    page: at(reads.page)
+  })
+}
+
+export const layerMemory: Layer.Layer<Store> = Layer.sync(Store, () => makeMemory(Contents.make()))

@@ -1,0 +1,95 @@
+/** The moves that time, a vanished worker or a lost answer bring about, in batches. */
+import type { Expiry } from "../../domain/Attempt.ts"
+import type { Place } from "../../domain/Job.ts"
+import type { LeaseId, Moved, RescueOptions, WorkerId } from "../Store.ts"
+import {
+  byNumber,
+  compare,
+  type Contents,
+  type Job,
+  type Lease,
+  type Line,
+  put,
+  putReady,
+  tally,
+  type Time,
+  writeAttempt,
+  writeOutside
+} from "./Contents.ts"
+
+export const promote = (contents: Contents, now: Time, { limit }: { readonly limit: number }): Moved => {
+  const due = [...contents.at.scheduled].filter((job) => timeOf(job) <= now).toSorted(byTime)
+  const { add, moved } = tally()
+  for (const job of due.slice(0, limit)) add(job, putReady(contents, job))
+  return moved()
+}
+
+export const expireWaits = (contents: Contents, now: Time, { limit }: { readonly limit: number }): Moved => {
+  const expired = [...contents.at.waiting].filter((job) => timeOf(job) <= now).toSorted(byTime)
+  const { add, moved } = tally()
+  for (const job of expired.slice(0, limit)) {
+    const policy = job.pointer.place === "waiting" ? job.pointer.onExpiry : "die"
+    writeOutside(job, { state: "expired", reason: policy === "retry" ? undefined : "nobody ended the wait in time" })
+    add(job, afterExpiry[policy](contents, job))
+  }
+  return moved()
+}
+
+const afterExpiry: Readonly<Record<Expiry, (contents: Contents, job: Job) => Place>> = {
+  retry: putReady,
+  die: (contents, job) => put(contents, job, { place: "dead" }),
+  cancel: (contents, job) => put(contents, job, { place: "cancelled" })
+}
+
+export const rescueWorker = (contents: Contents, _now: Time, worker: WorkerId, options: RescueOptions): Moved => {
+  const declared = contents.workers.get(worker)?.dead === true
+  const leases = [...contents.leases.values()].filter((lease) => declared && lease.worker === worker)
+  return rescue(contents, leases.toSorted(byLease), options)
+}
+
+export const rescueOverdue = (contents: Contents, now: Time, options: RescueOptions): Moved => {
+  const leases = [...contents.leases.values()].filter((lease) => lease.deadline !== undefined && lease.deadline < now)
+  return rescue(
+    contents,
+    leases.toSorted((a, b) => compare(a.deadline!, b.deadline!) || byLease(a, b)),
+    options
+  )
+}
+
+const rescue = (contents: Contents, oldest: ReadonlyArray<Lease>, { crashBudget, limit }: RescueOptions): Moved =>
+  endAll(contents, oldest.slice(0, limit), (job) => {
+    const spent = ++job.crashes > crashBudget
+    const reason = spent ? `crash budget spent: rescued ${job.crashes} times` : undefined
+    return { line: { state: "rescued", reason }, next: spent ? "dead" : "ready" }
+  })
+
+export const release = (contents: Contents, _now: Time, worker: WorkerId, leases: ReadonlyArray<LeaseId>): Moved => {
+  const own = [...contents.leases.values()].filter((lease) => lease.worker === worker && leases.includes(lease.id))
+  return endAll(contents, own, () => ({ line: { state: "released" }, next: "ready" }))
+}
+
+/** Ends every attempt under the leases. A cancel that waits wins over the next place and gives the reason. */
+const endAll = (
+  contents: Contents,
+  leases: ReadonlyArray<Lease>,
+  end: (job: Job) => { readonly line: Pick<Line, "state" | "reason">; readonly next: "ready" | "dead" }
+): Moved => {
+  const { add, moved } = tally()
+  for (const lease of leases.toSorted(byLease)) {
+    for (const job of [...lease.jobs].toSorted(byNumber)) {
+      const { line, next } = end(job)
+      const reason = job.cancelling
+      writeAttempt(job, lease.worker, reason === undefined ? line : { ...line, reason })
+      const place = reason === undefined ? next : "cancelled"
+      add(job, place === "ready" ? putReady(contents, job) : put(contents, job, { place }))
+    }
+  }
+  return moved()
+}
+
+const byLease = (a: Lease, b: Lease): number => compare(a.id, b.id)
+
+const timeOf = ({ pointer }: Job): Time =>
+  pointer.place === "scheduled" ? pointer.runAt : pointer.place === "waiting" ? pointer.expiresAt : Infinity
+
+const byTime = (a: Job, b: Job): number => compare(timeOf(a), timeOf(b)) || byNumber(a, b)

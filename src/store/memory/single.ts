@@ -1,0 +1,82 @@
+/** The moves of one job, asked for from outside. */
+import * as Duration from "effect/Duration"
+import type { JobId } from "../../domain/Job.ts"
+import type { MoveResult, Resumption } from "../Store.ts"
+import {
+  type Contents,
+  copied,
+  moveOne,
+  put,
+  putDelayed,
+  putReady,
+  remove,
+  type Time,
+  writeOutside
+} from "./Contents.ts"
+
+export const resume = (contents: Contents, now: Time, token: string, how: Resumption): MoveResult =>
+  moveOne(contents.waits.get(token), ["waiting"], (job) => {
+    switch (how._tag) {
+      case "Resumed":
+        writeOutside(job, { state: "resumed", output: copied(how.value) })
+        return putDelayed(contents, job, now, how.in === undefined ? 0 : Duration.toMillis(how.in))
+      case "Completed":
+        writeOutside(job, { state: "completed", output: copied(how.output) })
+        return put(contents, job, { place: "completed" })
+      case "Died":
+        writeOutside(job, { state: "died", reason: how.reason })
+        return put(contents, job, { place: "dead" })
+      case "Cancelled":
+        writeOutside(job, { state: "cancelled", reason: how.reason })
+        return put(contents, job, { place: "cancelled" })
+    }
+  })
+
+export const cancel = (contents: Contents, _now: Time, id: JobId, reason: string): MoveResult => {
+  const job = contents.jobs.get(id)
+  if (job?.pointer.place === "running") job.cancelling ??= reason
+  return moveOne(job, ["scheduled", "ready", "waiting"], (job) => {
+    writeOutside(job, { state: "cancelled", reason })
+    return put(contents, job, { place: "cancelled" })
+  })
+}
+
+export const setAside = (contents: Contents, _now: Time, id: JobId, reason: string): MoveResult =>
+  moveOne(contents.jobs.get(id), ["scheduled", "ready", "waiting"], (job) => {
+    writeOutside(job, { state: "set aside", reason })
+    return put(contents, job, { place: "dead" })
+  })
+
+export const runNow = (contents: Contents, _now: Time, id: JobId): MoveResult =>
+  moveOne(contents.jobs.get(id), ["scheduled"], (job) => putReady(contents, job))
+
+export const postpone = (contents: Contents, now: Time, id: JobId, to: Duration.Duration): MoveResult =>
+  moveOne(contents.jobs.get(id), ["scheduled"], (job) =>
+    put(contents, job, { place: "scheduled", runAt: now + Duration.toMillis(to) })
+  )
+
+export const reassign = (
+  contents: Contents,
+  _now: Time,
+  id: JobId,
+  to: { readonly queue?: string | undefined; readonly priority?: number | undefined }
+): MoveResult =>
+  moveOne(contents.jobs.get(id), ["ready"], (job) => {
+    job.queue = to.queue ?? job.queue
+    job.priority = to.priority ?? job.priority
+    return putReady(contents, job)
+  })
+
+export const redrive = (contents: Contents, _now: Time, id: JobId): MoveResult =>
+  moveOne(contents.jobs.get(id), ["dead"], (job) => {
+    job.failures = 0
+    job.crashes = 0
+    return putReady(contents, job)
+  })
+
+export const purge = (contents: Contents, _now: Time, id: JobId): boolean => {
+  const job = contents.jobs.get(id)
+  if (job?.pointer.place !== "dead") return false
+  remove(contents, job)
+  return contents.jobs.delete(id)
+}

@@ -1,0 +1,45 @@
+/** Who works here, and since when they have been silent. */
+import * as Duration from "effect/Duration"
+import type { Beat, WorkerId, WorkerRow } from "../Store.ts"
+import { byNumber, compare, type Contents, type Lease, type Time } from "./Contents.ts"
+
+export const register = (contents: Contents, now: Time, name: string): WorkerId => {
+  const id = ++contents.numbers.worker as unknown as WorkerId
+  contents.workers.set(id, { id, name, beats: 0, beatAt: now, dead: false })
+  return id
+}
+
+export const beat = (contents: Contents, now: Time, id: WorkerId): Beat => {
+  const worker = contents.workers.get(id)
+  if (worker === undefined || worker.dead) return { alive: false, leases: [], cancelling: [] }
+  worker.beats++
+  worker.beatAt = now
+  const leases = held(contents, id)
+  const jobs = leases.flatMap((lease) => [...lease.jobs]).filter((job) => job.cancelling !== undefined)
+  return {
+    alive: true,
+    leases: leases.map((lease) => lease.id),
+    cancelling: jobs.toSorted(byNumber).map((job) => job.id)
+  }
+}
+
+export const workers = (contents: Contents, now: Time): ReadonlyArray<WorkerRow> =>
+  [...contents.workers.values()].map(({ beatAt, beats, id, name }) => ({
+    id,
+    name,
+    beats,
+    beatAge: Duration.millis(now - beatAt)
+  }))
+
+export const declareDead = (contents: Contents, _now: Time, id: WorkerId, beats: number): boolean => {
+  const worker = contents.workers.get(id)
+  if (worker === undefined || worker.beats !== beats) return false
+  worker.dead = true
+  return true
+}
+
+export const forget = (contents: Contents, _now: Time, id: WorkerId): boolean =>
+  held(contents, id).length === 0 && contents.workers.delete(id)
+
+const held = (contents: Contents, worker: WorkerId): ReadonlyArray<Lease> =>
+  [...contents.leases.values()].filter((lease) => lease.worker === worker).toSorted((a, b) => compare(a.id, b.id))
