@@ -1,10 +1,11 @@
 /**
  * Checks the rules of the house that no other tool knows, and says which promises of the contract no test names yet:
  * imports point down only (src/README.md, "Floors"), nothing is imported from a barrel, the top level keeps its frame,
- * every contract id a test names exists. Takes the root of the tree to check, the current directory by default.
+ * every contract id a test names exists, npm ci accepts the lock. Takes the root of the tree to check, the current directory by default.
  */
-import { globSync, readdirSync, readFileSync } from "node:fs"
+import { existsSync, globSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join, normalize } from "node:path"
+import { missing } from "./completeLock.ts"
 
 const floors: Readonly<Record<string, number>> = {
   domain: 0,
@@ -69,6 +70,12 @@ for (const file of globSync("src/**/*.ts", { cwd: root }).toSorted()) {
 for (const entry of readdirSync(root)) {
   if (entry.startsWith(".") || entry.endsWith(".tgz") || ignored.includes(entry) || frame.includes(entry)) continue
   faults.push(`${entry} does not belong at the top level`)
+}
+
+if (existsSync(join(root, "package-lock.json"))) {
+  for (const { name } of missing(JSON.parse(read("package-lock.json")).packages)) {
+    faults.push(`package-lock.json lacks ${name}, so npm ci would refuse it: run node scripts/completeLock.ts`)
+  }
 }
 
 const idsIn = (text: string) => new Set(text.match(/\bLK-[A-P]\d+\b/g))

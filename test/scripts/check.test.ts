@@ -53,6 +53,12 @@ describe.concurrent("scripts/check", () => {
     ["words that need more than effect", "src/domain/Job.ts", `import "node:fs"`, `"node:fs": words need only effect`],
     ["a folder without a floor", "src/utils/a.ts", "", "stands on no floor"],
     ["a stranger at the top level", "notes.md", "", "notes.md does not belong"],
+    [
+      "a lock that npm ci would refuse",
+      "package-lock.json",
+      JSON.stringify({ packages: { "node_modules/a": { optionalDependencies: { "a-darwin-x64": "1.0.0" } } } }),
+      "lacks a-darwin-x64"
+    ],
     ["an id that the contract does not have", "test/a.test.ts", unknownId, `names ${unknownId}`]
   ] as const
 
