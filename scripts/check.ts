@@ -54,7 +54,7 @@ const checkImport = (file: string, specifier: string) => {
     return
   }
   const isEffect = specifier === "effect" || specifier.startsWith("effect/") || specifier.startsWith("@effect/")
-  // A module is PascalCase; a lower-case end is a barrel, which loads everything behind it: 0.7 s at start.
+  // A module is PascalCase; a lower-case end is a barrel, which loads everything behind it: a start of 0.7 s instead of 0.35 s.
   if (isEffect && !/^[A-Z]/.test(specifier.split("/").at(-1) ?? "")) {
     faults.push(`${file} imports the barrel "${specifier}": name the module`)
   }

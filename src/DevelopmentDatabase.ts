@@ -7,7 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import { EmbeddedPostgres, type Options } from "./EmbeddedPostgres.ts"
 
 export class DevelopmentDatabase extends Context.Service<
@@ -20,7 +20,8 @@ export class DevelopmentDatabase extends Context.Service<
 >()("lanekeeper/DevelopmentDatabase") {
   static readonly make = Effect.fn("DevelopmentDatabase.make")(function* (options: Options = {}) {
     const given = yield* Config.option(Config.Redacted("DATABASE_URL"))
-    if (Option.isSome(given)) return { url: given.value, embedded: false }
+    // A blank variable is how an environment file says "none".
+    if (Option.isSome(given) && Redacted.value(given.value) !== "") return { url: given.value, embedded: false }
     const { url } = yield* EmbeddedPostgres.make(options)
     return { url, embedded: true }
   })

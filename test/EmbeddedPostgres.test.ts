@@ -7,8 +7,9 @@ import { createRequire } from "node:module"
 import { hostname, tmpdir } from "node:os"
 import { basename, dirname, join } from "node:path"
 import { EmbeddedPostgres, type Options } from "../src/EmbeddedPostgres.ts"
-import { link } from "../src/embedded/Binaries.ts"
+import * as Binaries from "../src/embedded/Binaries.ts"
 import * as Instance from "../src/embedded/Instance.ts"
+import * as Server from "../src/embedded/Server.ts"
 import * as ServerUser from "../src/embedded/ServerUser.ts"
 import { eventually } from "./support/eventually.ts"
 import { root, run, type Running, start } from "./support/processes.ts"
@@ -133,7 +134,7 @@ describe.concurrent("EmbeddedPostgres", () => {
       const version = Effect.promise(() => ServerUser.run(join(native, "bin/postgres"), ["--version"], undefined))
       const before = yield* version
       assert.notStrictEqual(before.code, 0)
-      yield* Effect.promise(() => link(native))
+      yield* Effect.promise(() => Binaries.link(native))
       const after = yield* version
       assert.strictEqual(after.code, 0, after.output)
     })
@@ -152,11 +153,16 @@ describe.concurrent("EmbeddedPostgres", () => {
   it.live("says what is wrong with a setting", () =>
     Effect.gen(function* () {
       const directory = yield* temporaryFolder
-      yield* Effect.promise(() => chmod(directory, 0o755))
-      const settings = { work_mem: "plenty" }
-      const error = yield* Effect.flip(Effect.scoped(EmbeddedPostgres.make({ directory, settings })))
-      assert.match(error.message, /^PostgreSQL did not start: .*work_mem/)
-      assert.deepStrictEqual(yield* entries(directory), [])
+      const user = yield* Effect.promise(ServerUser.find)
+      const reason = yield* Effect.promise(async () => {
+        const instance = await Instance.create(directory, user)
+        const binaries = await Binaries.find(undefined, instance, user)
+        const failure = Server.start(binaries, instance, user, { work_mem: "plenty" })
+        const message = await failure.then(String, String)
+        await Instance.remove(instance)
+        return message
+      })
+      assert.match(reason, /PostgreSQL did not start: .*work_mem/)
     })
   )
 

@@ -50,7 +50,7 @@ export const oldestServer = 15
 export const address = (client: PgClient.PgClient): string => {
   const { database, host, port, url } = client.config
   const target = url === undefined ? undefined : parse(Redacted.value(url))
-  const name = decodeURIComponent(target?.pathname.slice(1) ?? "") || database
+  const name = target?.pathname.slice(1) || database
   return `${host ?? (target?.hostname || "localhost")}:${port ?? (target?.port || 5432)}${name ? `/${name}` : ""}`
 }
 

@@ -8,6 +8,7 @@
 import { PgClient } from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { BeginTransaction } from "effect/sql/SqlClient"
 import * as DatabaseError from "./DatabaseError.ts"
 import { migrations as released } from "./migrations/index.ts"
 import { defaultName, quoted, type SchemaName } from "./SchemaName.ts"
@@ -113,7 +114,7 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (options: Optio
     yield* DatabaseError.requireServer(client)
     const state = yield* readState(client, schema)
     if (state.exists && state.version >= latest(migrations)) return yield* report(schema, migrations, state, state)
-    return yield* client.withTransaction(apply)
+    return yield* client.withTransaction(apply).pipe(Effect.provideService(BeginTransaction, begin))
   }).pipe(explained)
 })
 
@@ -136,11 +137,14 @@ export const toSql = (options: Options = {}): string => {
   const { migrations, schema } = withDefaults(options)
   return [
     `-- Brings the schema ${quoted(schema)} from any version to ${latest(migrations)}. Can be run again at any time.`,
-    "BEGIN;",
+    `${begin};`,
     ...[lock(schema), prepare(schema), ...migrations.map((migration) => step(schema, migration))].map(terminated),
     "COMMIT;\n"
   ].join("\n\n")
 }
+
+/** Whatever the server's default: what the lock was waited for must be seen once it is held. */
+const begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
 const terminated = (statement: string) => `${statement};`
 

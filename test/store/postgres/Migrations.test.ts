@@ -120,7 +120,10 @@ describe("Migrations", () => {
   live(
     "lets two processes migrate an empty database at once: both succeed, each migration runs once [LK-K5]",
     Effect.gen(function* () {
-      const { url } = yield* TestDatabase
+      const { name, url } = yield* TestDatabase
+      const admin = yield* (yield* TestDatabase).connect
+      // The default that would hide from the second what it waited for.
+      yield* admin.query(`ALTER DATABASE ${name} SET default_transaction_isolation = 'repeatable read'`)
       const lock = yield* holdLock()
       const migrate = start(process.execPath, [main, "migrate"], { env: { DATABASE_URL: url } })
       const processes = yield* Effect.all([migrate, migrate])
