@@ -1,7 +1,7 @@
 /** Runs the steps of `scripts/test`, those that do not need each other at the same time, and counts what failed. */
 import { spawn } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { availableParallelism, tmpdir } from "node:os"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import type { Tally } from "../test/support/TallyReporter.ts"
@@ -85,10 +85,9 @@ if (postgres !== undefined && !existsSync(join(postgres, "postgres"))) {
   process.exit(1)
 }
 
-// With more than two cores the checks cost nothing beside the tests; with two they would slow what measures time.
+// The checks run beside the tests: those wait for servers and processes more than they compute.
 const built = run(building)
 const results = Promise.all([built, ...checks.map(run)])
-if (availableParallelism() <= 2) await results
 const tests = (await built) ? await runTests(forVitest, postgres) : { passed: 0, failed: 0 }
 const failed = tests.failed + (await results).filter((ok) => !ok).length
 console.log(`${tests.passed} passed, ${failed} failed`)

@@ -64,6 +64,7 @@ describe("the package", () => {
       const compiler = [
         "--noEmit",
         "--strict",
+        "--skipLibCheck",
         "--module",
         "nodenext",
         "--target",
