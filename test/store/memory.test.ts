@@ -1,8 +1,13 @@
 import { describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import { layerMemory } from "../../src/store/memory/index.ts"
+import { Store } from "../../src/store/Store.ts"
 import { suite } from "./suite.ts"
 
 describe("Store in memory", () => {
-  suite({ it: it.effect, layer: layerMemory, elapse: TestClock.adjust })
+  const empty = Effect.map(Layer.build(Layer.fresh(layerMemory)), Context.get(Store))
+  suite({ it: it.effect, empty, elapse: TestClock.adjust })
 })

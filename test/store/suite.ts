@@ -1,14 +1,13 @@
 /**
- * What every store promises, run over each of them. A test gets a store of its own, empty, and a way to let time pass:
+ * What every store promises, run over each of them. A test gets an empty store and a way to let time pass:
  * TestClock moves the clock, a database ages its rows.
  */
 import { describe, type Vitest } from "@effect/vitest"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
-import { Store } from "../../src/store/Store.ts"
+import type { Store } from "../../src/store/Store.ts"
 import { claims } from "./suiteClaim.ts"
 import { endings } from "./suiteFinish.ts"
 import { lanes } from "./suiteLanes.ts"
@@ -17,24 +16,23 @@ import { single } from "./suiteSingle.ts"
 import { workers } from "./suiteWorkers.ts"
 import { makeWorld, type World } from "./suiteWorld.ts"
 
-export interface StoreUnderTest<R, E> {
-  /** Built anew for every test. */
-  readonly layer: Layer.Layer<Store | R, E>
-  readonly elapse: (time: Duration.Input) => Effect.Effect<unknown, SqlError, R>
+export interface StoreUnderTest<R> {
   /** `it.effect` for a store on Effect's clock, `it.live` for one that waits for sockets. */
-  readonly it: Vitest.Tester<Scope.Scope>
+  readonly it: Vitest.Tester<R | Scope.Scope>
+  readonly empty: Effect.Effect<Store["Service"], SqlError, R | Scope.Scope>
+  readonly elapse: (time: Duration.Input) => Effect.Effect<unknown, SqlError, R>
 }
 
 export type Test = (sentence: string, body: (world: World) => Effect.Effect<void, SqlError>) => void
 
-export const suite = <R, E>({ elapse, it, layer }: StoreUnderTest<R, E>): void => {
+export const suite = <R>({ elapse, empty, it }: StoreUnderTest<R>): void => {
   const test: Test = (sentence, body) =>
     it(sentence, () =>
       Effect.gen(function* () {
         const context = yield* Effect.context<R>()
         const age = (time: Duration.Input) => Effect.provideContext(elapse(time), context)
-        yield* body(makeWorld(yield* Store, age))
-      }).pipe(Effect.provide(layer))
+        yield* body(makeWorld(yield* empty, age))
+      })
     )
 
   describe("enqueue and claim", () => {

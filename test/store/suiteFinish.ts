@@ -5,7 +5,7 @@ import type { Ending } from "../../src/domain/Attempt.ts"
 import type { JobId, Place } from "../../src/domain/Job.ts"
 import type { Claimed, LeaseId, WorkerId } from "../../src/store/Store.ts"
 import type { Test } from "./suite.ts"
-import { completed, died, endOf, hours, movedTo, parked, released, retried } from "./suiteWorld.ts"
+import { completed, died, endOf, hours, parked, released, retried } from "./suiteWorld.ts"
 
 interface Case {
   readonly ending: Ending
@@ -160,22 +160,6 @@ export const endings = (test: Test): void => {
         "4 failed",
         "5 died: no such address"
       ])
-    }))
-
-  test("parks no job under a token somebody waits for: it dies alone, and the batch goes on", (world) =>
-    Effect.gen(function* () {
-      const { claim, enqueue, isAt, register, store, told, waiting } = world
-      const first = yield* waiting("token")
-      const worker = yield* register
-      yield* enqueue({}, {}, {})
-      const [a, b, c] = (yield* claim(worker)).jobs
-      const ends = [endOf(a!, parked("token")), endOf(b!, parked("other")), endOf(c!, parked("other"))]
-      assert.deepStrictEqual(yield* store.finish(worker, ends), ["accepted", "accepted", "accepted"])
-      yield* isAt("waiting", first, b!.id)
-      yield* isAt("dead", a!.id, c!.id)
-      assert.deepStrictEqual(yield* told(a!.id), ["1 parked: token already in use"])
-      assert.deepStrictEqual(yield* store.finish(worker, ends), ["repeated", "repeated", "repeated"])
-      assert.deepStrictEqual(yield* store.resume("token", { _tag: "Completed" }), movedTo("completed"))
     }))
 
   test("takes one outcome when 8 report different ones at once [LK-G1]", ({ running, show, store }) =>

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type JobId, makeId, type Place, places } from "../../src/domain/Job.ts"
 import type { Test } from "./suite.ts"
-import { completed, hours } from "./suiteWorld.ts"
+import { completed, died, hours } from "./suiteWorld.ts"
 
 export const reads = (test: Test): void => {
   test("says where a job stands, the same in every read, and finds each job in one place", (world) =>
@@ -58,15 +58,22 @@ export const reads = (test: Test): void => {
       assert.deepStrictEqual(yield* page({ limit: 10, after: ids[0]! }), [])
     }))
 
-  test("pages what is over in the queue it was last in", ({ claim, enqueue, finish, register, store }) =>
+  test("shows a job that is over in the queue it was enqueued to: its pointer is gone, its body stays", (world) =>
     Effect.gen(function* () {
-      const [id] = yield* enqueue({})
-      yield* store.reassign(id!, { queue: "bulk", priority: 1 })
+      const { claim, enqueue, finish, register, show, store } = world
+      const ids = yield* enqueue({}, {}, {})
+      for (const id of ids) yield* store.reassign(id, { queue: "bulk", priority: 1 })
       const worker = yield* register
-      const [claimed] = (yield* claim(worker, 1, "bulk")).jobs
-      yield* finish(worker, claimed!, completed)
-      const page = (queue: string) => store.page({ place: "completed", queue, limit: 10 })
-      assert.lengthOf(yield* page("bulk"), 1)
-      assert.lengthOf(yield* page("post"), 0)
+      const [completes, dies] = (yield* claim(worker, 2, "bulk")).jobs
+      yield* finish(worker, completes!, completed)
+      yield* finish(worker, dies!, died)
+      yield* store.cancel(ids[2]!, "not wanted")
+      const page = (place: Place, queue: string) =>
+        Effect.map(store.page({ place, queue, limit: 10 }), (views) => views.map(({ id }) => id))
+      assert.deepStrictEqual(yield* page("completed", "post"), [ids[0]])
+      assert.deepStrictEqual(yield* page("cancelled", "post"), [ids[2]])
+      assert.deepInclude(yield* show(ids[0]!), { queue: "post", priority: 5 })
+      assert.deepStrictEqual(yield* page("dead", "bulk"), [ids[1]])
+      assert.deepInclude(yield* show(ids[1]!), { queue: "bulk", priority: 1 })
     }))
 }

@@ -73,6 +73,20 @@ export const single = (test: Test): void => {
       assert.deepStrictEqual(yield* store.resume("nobody's", { _tag: "Completed" }), noSuchJob)
     }))
 
+  test("resumes the oldest of the jobs that wait for one token, each once", ({ isAt, store, waiting }) =>
+    Effect.gen(function* () {
+      const first = yield* waiting("token")
+      const second = yield* waiting("token")
+      const resume = store.resume("token", { _tag: "Completed" })
+      assert.deepStrictEqual(yield* resume, movedTo("completed"))
+      yield* isAt("completed", first)
+      yield* isAt("waiting", second)
+      const others = [yield* waiting("token"), yield* waiting("token")]
+      const answers = yield* Effect.all([resume, resume, resume, resume], { concurrency: 4 })
+      assert.strictEqual(answers.filter(({ moved }) => moved).length, 3)
+      yield* isAt("completed", second, ...others)
+    }))
+
   test("frees a token when its wait ends, in whatever way", ({ isAt, store, waiting }) =>
     Effect.gen(function* () {
       const cancelled = yield* waiting("token")

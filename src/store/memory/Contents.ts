@@ -36,6 +36,7 @@ export interface Job {
   readonly details: unknown
   readonly enqueuedAt: Time
   readonly deadline: Time | undefined
+  readonly enqueuedIn: { readonly queue: string; readonly priority: number }
   queue: string
   priority: number
   pointer: Pointer
@@ -68,7 +69,6 @@ export interface Contents {
   readonly jobs: Map<JobId, Job>
   readonly at: Readonly<Record<Place, Set<Job>>>
   readonly leases: Map<LeaseId, Lease>
-  readonly waits: Map<string, Job>
   readonly workers: Map<WorkerId, Worker>
   readonly paused: Set<string>
   numbers: { job: bigint; lease: bigint; worker: bigint; turn: number }
@@ -78,7 +78,6 @@ export const make = (): Contents => ({
   jobs: new Map(),
   at: Object.fromEntries(places.map((place) => [place, new Set()])) as unknown as Contents["at"],
   leases: new Map(),
-  waits: new Map(),
   workers: new Map(),
   paused: new Set(),
   numbers: { job: 0n, lease: 0n, worker: 0n, turn: 0 }
@@ -89,7 +88,6 @@ export const put = (contents: Contents, job: Job, pointer: Pointer): Place => {
   remove(contents, job)
   job.pointer = pointer
   contents.at[pointer.place].add(job)
-  if (pointer.place === "waiting") contents.waits.set(pointer.token, job)
   if (pointer.place === "running") pointer.lease.jobs.add(job)
   return pointer.place
 }
@@ -97,7 +95,6 @@ export const put = (contents: Contents, job: Job, pointer: Pointer): Place => {
 export const remove = (contents: Contents, job: Job): void => {
   const { pointer } = job
   contents.at[pointer.place].delete(job)
-  if (pointer.place === "waiting") contents.waits.delete(pointer.token)
   if (pointer.place === "running") {
     job.cancelling = undefined
     pointer.lease.jobs.delete(job)

@@ -42,24 +42,19 @@ const states: Readonly<Record<Ending["_tag"], EndState>> = {
 
 const endAttempt = (contents: Contents, now: Time, worker: WorkerId, job: Job, ending: Ending): void => {
   const cancelled = isFinal(ending) ? undefined : job.cancelling
-  const taken = ending._tag === "Parked" && cancelled === undefined && contents.waits.has(ending.token)
   writeAttempt(job, worker, {
     state: states[ending._tag],
     error: "error" in ending ? copied(ending.error) : undefined,
     output: "output" in ending ? copied(ending.output) : undefined,
-    reason: cancelled ?? (taken ? tokenTaken : "reason" in ending ? ending.reason : undefined)
+    reason: cancelled ?? ("reason" in ending ? ending.reason : undefined)
   })
   if (ending._tag === "Failed" || ending._tag === "Died") job.failures++
   if (cancelled !== undefined) put(contents, job, { place: "cancelled" })
-  else if (taken) put(contents, job, { place: "dead" })
   else follow(contents, now, job, ending)
 }
 
 /** What has ended for good stays ended, whoever wants it cancelled. */
 const isFinal = ({ _tag }: Ending): boolean => _tag === "Completed" || _tag === "Died" || _tag === "Cancelled"
-
-/** A job that nobody could resume must not wait, and must not fail the endings beside it. */
-const tokenTaken = "token already in use"
 
 const follow = (contents: Contents, now: Time, job: Job, ending: Ending): Place => {
   switch (ending._tag) {

@@ -3,8 +3,10 @@ import * as Duration from "effect/Duration"
 import type { JobId } from "../../domain/Job.ts"
 import type { MoveResult, Resumption } from "../Store.ts"
 import {
+  byNumber,
   type Contents,
   copied,
+  type Job,
   moveOne,
   put,
   putDelayed,
@@ -15,7 +17,7 @@ import {
 } from "./Contents.ts"
 
 export const resume = (contents: Contents, now: Time, token: string, how: Resumption): MoveResult =>
-  moveOne(contents.waits.get(token), ["waiting"], (job) => {
+  moveOne(oldestWaiting(contents, token), ["waiting"], (job) => {
     switch (how._tag) {
       case "Resumed":
         writeOutside(job, { state: "resumed", output: copied(how.value) })
@@ -31,6 +33,12 @@ export const resume = (contents: Contents, now: Time, token: string, how: Resump
         return put(contents, job, { place: "cancelled" })
     }
   })
+
+/** Tokens are drawn at random; should two jobs wait with one, the older is meant first. */
+const oldestWaiting = (contents: Contents, token: string): Job | undefined =>
+  [...contents.at.waiting]
+    .filter((job) => job.pointer.place === "waiting" && job.pointer.token === token)
+    .toSorted(byNumber)[0]
 
 export const cancel = (contents: Contents, _now: Time, id: JobId, reason: string): MoveResult => {
   const job = contents.jobs.get(id)

@@ -24,16 +24,17 @@ export const beat = (contents: Contents, now: Time, id: WorkerId): Beat => {
 }
 
 export const workers = (contents: Contents, now: Time): ReadonlyArray<WorkerRow> =>
-  [...contents.workers.values()].map(({ beatAt, beats, id, name }) => ({
+  [...contents.workers.values()].map(({ beatAt, beats, dead, id, name }) => ({
     id,
     name,
     beats,
+    declaredDead: dead,
     beatAge: Duration.millis(now - beatAt)
   }))
 
 export const declareDead = (contents: Contents, _now: Time, id: WorkerId, beats: number): boolean => {
   const worker = contents.workers.get(id)
-  if (worker === undefined || worker.beats !== beats) return false
+  if (worker === undefined || worker.dead || worker.beats !== beats) return false
   worker.dead = true
   return true
 }

@@ -1,0 +1,29 @@
+/** A store on a database of one suite, where time passes by ageing the rows. */
+import { PgClient } from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { layerPostgres } from "../../src/store/postgres/index.ts"
+import { Store } from "../../src/store/Store.ts"
+import { TestDatabase } from "../support/TestDatabase.ts"
+
+export const layerSuite = layerPostgres().pipe(Layer.provideMerge(TestDatabase.layer))
+
+export const elapse = Effect.fnUntraced(function* (time: Duration.Input) {
+  const sql = yield* PgClient
+  yield* sql`
+    WITH passed AS (SELECT ${Duration.toMillis(time)} * interval '1 ms' AS time),
+    timed AS (UPDATE lanekeeper.timed SET run_at = run_at - time FROM passed),
+    waits AS (UPDATE lanekeeper.wait SET expires_at = expires_at - time FROM passed)
+    UPDATE lanekeeper.lease SET deadline_at = deadline_at - time FROM passed
+  `
+})
+
+/** Empties the store: cheaper than a database for every test. */
+export const empty = Effect.gen(function* () {
+  const sql = yield* PgClient
+  for (const table of ["job", "attempt_end", "ticket", "timed", "lease", "wait", "dead", "worker", "queue"]) {
+    yield* sql.unsafe(`DELETE FROM lanekeeper.${table}`)
+  }
+  return yield* Store
+})
