@@ -146,7 +146,7 @@ export const claims = (test: Test): void => {
       yield* isAt("ready", ...ids)
     }))
 
-  test("puts fresh jobs of one claim under one lease per queue, priority and deadline, others under their own", (world) =>
+  test("puts fresh jobs of one claim under one lease per queue, kind, priority and deadline, others under their own", (world) =>
     Effect.gen(function* () {
       const { claim, enqueue, finish, register } = world
       const worker = yield* register

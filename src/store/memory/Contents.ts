@@ -36,7 +36,6 @@ export interface Job {
   readonly details: unknown
   readonly enqueuedAt: Time
   readonly deadline: Time | undefined
-  readonly enqueuedIn: { readonly queue: string; readonly priority: number }
   queue: string
   priority: number
   pointer: Pointer

@@ -32,7 +32,7 @@ const byTurn = (a: Job, b: Job): number => {
   )
 }
 
-/** Fresh jobs of one claim share a lease; one that was ready before has its own, because its counts are its own. */
+/** Fresh jobs of one claim that are alike share a lease; one that was ready before has its own, because its counts are its own. */
 const leaseFor = (
   contents: Contents,
   now: Time,
@@ -40,7 +40,7 @@ const leaseFor = (
   shared: Map<string, Lease>,
   job: Job
 ): Lease => {
-  const key = JSON.stringify([job.queue, job.priority, job.deadline])
+  const key = JSON.stringify([job.queue, job.kind, job.priority, job.deadline])
   const fresh = job.pointer.place === "ready" && job.pointer.fresh
   const found = fresh ? shared.get(key) : undefined
   if (found !== undefined) return found

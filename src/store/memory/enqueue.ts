@@ -17,7 +17,6 @@ export const enqueue = (contents: Contents, now: Time, newJobs: ReadonlyArray<Ne
       details: copied(newJob.details),
       enqueuedAt: now,
       deadline: newJob.deadline && Duration.toMillis(newJob.deadline),
-      enqueuedIn: { queue: newJob.queue, priority: newJob.priority },
       queue: newJob.queue,
       priority: newJob.priority,
       pointer: { place: "scheduled", runAt },

@@ -13,7 +13,7 @@ export const show = (contents: Contents, _now: Time, id: JobId): Option.Option<J
 
 export const page = (contents: Contents, _now: Time, options: PageOptions): ReadonlyArray<JobView> =>
   [...contents.at[options.place]]
-    .filter((job) => options.queue === undefined || standing(job).queue === options.queue)
+    .filter((job) => options.queue === undefined || job.queue === options.queue)
     .filter((job) => options.after === undefined || numberOf(job.id) < numberOf(options.after))
     .toSorted((a, b) => byNumber(b, a))
     .slice(0, options.limit)
@@ -21,14 +21,11 @@ export const page = (contents: Contents, _now: Time, options: PageOptions): Read
 
 const find = (contents: Contents, id: JobId): Option.Option<Job> => Option.fromUndefinedOr(contents.jobs.get(id))
 
-/** The pointer is the truth; where there is none left, the body says what was enqueued. */
-const standing = ({ enqueuedIn, pointer, priority, queue }: Job) =>
-  pointer.place === "completed" || pointer.place === "cancelled" ? enqueuedIn : { queue, priority }
-
 const view = (job: Job): JobView => ({
   id: job.id,
   kind: job.kind,
-  ...standing(job),
+  queue: job.queue,
+  priority: job.priority,
   place: job.pointer.place,
   attempt: job.attempt,
   failures: job.failures,

@@ -1,4 +1,5 @@
 /** Lists the migrations in order. A released one never changes: a change is the next one. */
 import type { Migration } from "../Migrations.ts"
+import { jobs } from "./jobs/index.ts"
 
-export const migrations: ReadonlyArray<Migration> = []
+export const migrations: ReadonlyArray<Migration> = [jobs]

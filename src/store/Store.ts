@@ -1,0 +1,222 @@
+/**
+ * Keeps jobs. One method per move of the contract's table, beside beats and reads.
+ *
+ * A move consumes the pointer that says where a job stands and writes the next one, in one transaction (the caller's,
+ * if one is open). It can succeed once: of two callers one moves the job and the other is told where it stands.
+ * The store's own clock decides what is due, stale or expired: the database's, or under test Effect's.
+ */
+import type * as Brand from "effect/Brand"
+import * as Context from "effect/Context"
+import type * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Acceptance, Ending, EndState } from "../domain/Attempt.ts"
+import type { JobId, Place } from "../domain/Job.ts"
+
+export type WorkerId = bigint & Brand.Brand<"lanekeeper/WorkerId">
+export type LeaseId = bigint & Brand.Brand<"lanekeeper/LeaseId">
+
+/** A job's body as it is written, once, at enqueue. */
+export interface NewJob {
+  readonly kind: string
+  readonly queue: string
+  readonly priority: number
+  /** JSON, as the kind's Schema encoded it. */
+  readonly payload: unknown
+  /** Counted from the store's clock. A job without a time, or whose time has come, is ready at once. */
+  readonly runIn?: Duration.Duration | undefined
+  readonly runAt?: DateTime.Utc | undefined
+  /** How long one attempt may be held before it is rescued although its worker is healthy. */
+  readonly deadline?: Duration.Duration | undefined
+  /** JSON the store carries and does not read: policies, tags, metadata, trace context. */
+  readonly details?: unknown
+}
+
+/** One attempt, handed to a worker under a lease. */
+export interface Claimed {
+  readonly id: JobId
+  readonly lease: LeaseId
+  readonly kind: string
+  readonly queue: string
+  readonly priority: number
+  /** Grows with every claim, whatever became of the one before. */
+  readonly attempt: number
+  readonly failures: number
+  readonly crashes: number
+  readonly payload: unknown
+  readonly details: unknown
+  readonly enqueuedAt: DateTime.Utc
+  readonly deadline: Option.Option<DateTime.Utc>
+}
+
+export interface Claim {
+  readonly jobs: ReadonlyArray<Claimed>
+  /** `short`: fewer than wanted. `contended`: others held what there was. Only after `empty` is it worth waiting. */
+  readonly found: "full" | "short" | "contended" | "empty"
+}
+
+export interface ClaimOptions {
+  readonly worker: WorkerId
+  /** The kinds this worker has handlers for. Jobs of others are left alone and are not in the way. */
+  readonly kinds: ReadonlyArray<string>
+  readonly queues: ReadonlyArray<{ readonly queue: string; readonly limit: number }>
+}
+
+export interface AttemptEnd {
+  readonly id: JobId
+  readonly lease: LeaseId
+  readonly attempt: number
+  readonly ran: Duration.Duration
+  readonly ending: Ending
+}
+
+/** What one pass moved, and the queues to wake. */
+export interface Moved {
+  readonly ready: number
+  readonly scheduled: number
+  readonly dead: number
+  readonly cancelled: number
+  readonly queues: ReadonlyArray<string>
+}
+
+/** What one move of one job did. Without `moved` the job stands where `place` says; `None`: there is no such job. */
+export interface MoveResult {
+  readonly moved: boolean
+  readonly place: Option.Option<Place>
+}
+
+export interface RescueOptions {
+  /** Leases, oldest first. The fresh jobs of one claim share one for each queue, kind, priority and deadline. */
+  readonly limit: number
+  /** How many times a job may be rescued. One more and it is dead. */
+  readonly crashBudget: number
+}
+
+/** How a wait is ended from outside. */
+export type Resumption =
+  | { readonly _tag: "Resumed"; readonly value?: unknown; readonly in?: Duration.Duration | undefined }
+  | { readonly _tag: "Completed"; readonly output?: unknown }
+  | { readonly _tag: "Died"; readonly reason: string }
+  | { readonly _tag: "Cancelled"; readonly reason: string }
+
+export interface Beat {
+  /** `false`: this worker was declared dead. What it holds is no longer its own. */
+  readonly alive: boolean
+  /** Leases the store has for this worker, oldest first. */
+  readonly leases: ReadonlyArray<LeaseId>
+  /** Running jobs somebody wants cancelled. */
+  readonly cancelling: ReadonlyArray<JobId>
+}
+
+export interface WorkerRow {
+  readonly id: WorkerId
+  readonly name: string
+  readonly beatAge: Duration.Duration
+  /** Grows with every beat: "unchanged" can be seen without comparing clocks. */
+  readonly beats: number
+  readonly declaredDead: boolean
+}
+
+/** A line of a job's history, oldest first. */
+export interface HistoryLine {
+  readonly attempt: number
+  readonly state: EndState
+  readonly worker: Option.Option<WorkerId>
+  readonly error: unknown
+  readonly output: unknown
+  readonly reason: string | null
+}
+
+export interface JobView {
+  readonly id: JobId
+  readonly kind: string
+  /** Where its pointer says, or its last one said. The same holds for the priority. */
+  readonly queue: string
+  readonly priority: number
+  readonly place: Place
+  readonly attempt: number
+  readonly failures: number
+  readonly crashes: number
+  readonly payload: unknown
+  readonly details: unknown
+  readonly enqueuedAt: DateTime.Utc
+  /** When a scheduled job runs, a wait expires, or a running attempt is past its deadline. */
+  readonly due: Option.Option<DateTime.Utc>
+  readonly history: ReadonlyArray<HistoryLine>
+}
+
+export interface PageOptions {
+  readonly place: Place
+  readonly queue?: string | undefined
+  /** Jobs after this one, newest first. */
+  readonly after?: JobId | undefined
+  readonly limit: number
+}
+
+export class Store extends Context.Service<
+  Store,
+  {
+    /** – → ready or scheduled. All of them or none; ids in the order given. */
+    readonly enqueue: (jobs: ReadonlyArray<NewJob>) => Effect.Effect<ReadonlyArray<JobId>, SqlError>
+    /** ready → running. By priority; then those that were ready before, before fresh ones; then by age. */
+    readonly claim: (options: ClaimOptions) => Effect.Effect<Claim, SqlError>
+    /** running → wherever each ending leads. Answers in the order given. A cancel that waits wins over a next attempt. */
+    readonly finish: (
+      worker: WorkerId,
+      ends: ReadonlyArray<AttemptEnd>
+    ) => Effect.Effect<ReadonlyArray<Acceptance>, SqlError>
+
+    /** scheduled → ready, for at most `limit` jobs whose time has come, the longest due first. */
+    readonly promote: (options: { readonly limit: number }) => Effect.Effect<Moved, SqlError>
+    /** running → ready, or dead when the crash budget is spent: what a worker declared dead still holds. */
+    readonly rescueWorker: (worker: WorkerId, options: RescueOptions) => Effect.Effect<Moved, SqlError>
+    /** running → ready or dead: attempts past their hard deadline. */
+    readonly rescueOverdue: (options: RescueOptions) => Effect.Effect<Moved, SqlError>
+    /** running → ready: leases of this worker that it does not hold, because the claim's answer was lost. */
+    readonly release: (worker: WorkerId, leases: ReadonlyArray<LeaseId>) => Effect.Effect<Moved, SqlError>
+    /** waiting → ready, dead or cancelled: waits nobody ended in time, by the policy each was parked with. */
+    readonly expireWaits: (options: { readonly limit: number }) => Effect.Effect<Moved, SqlError>
+    /** waiting → ready, scheduled, completed, dead or cancelled, from outside. */
+    readonly resume: (token: string, how: Resumption) => Effect.Effect<MoveResult, SqlError>
+
+    /** scheduled, ready, waiting → cancelled. A running job is marked: its worker hears of it with its next beat. */
+    readonly cancel: (id: JobId, reason: string) => Effect.Effect<MoveResult, SqlError>
+    /** scheduled, ready, waiting → dead. */
+    readonly setAside: (id: JobId, reason: string) => Effect.Effect<MoveResult, SqlError>
+    /** scheduled → ready */
+    readonly runNow: (id: JobId) => Effect.Effect<MoveResult, SqlError>
+    /** scheduled → scheduled, at a time counted from now. */
+    readonly postpone: (id: JobId, to: Duration.Duration) => Effect.Effect<MoveResult, SqlError>
+    /** ready → ready, in another queue or with another priority. */
+    readonly reassign: (
+      id: JobId,
+      to: { readonly queue?: string | undefined; readonly priority?: number | undefined }
+    ) => Effect.Effect<MoveResult, SqlError>
+    /** dead → ready, with its history and fresh counts of failures and crashes. */
+    readonly redrive: (id: JobId) => Effect.Effect<MoveResult, SqlError>
+    /** dead → – */
+    readonly purge: (id: JobId) => Effect.Effect<boolean, SqlError>
+
+    /** No claim takes from a paused queue, whoever claims. */
+    readonly pause: (queue: string) => Effect.Effect<void, SqlError>
+    readonly unpause: (queue: string) => Effect.Effect<void, SqlError>
+    readonly pausedQueues: Effect.Effect<ReadonlyArray<string>, SqlError>
+
+    readonly register: (name: string) => Effect.Effect<WorkerId, SqlError>
+    readonly beat: (worker: WorkerId) => Effect.Effect<Beat, SqlError>
+    readonly workers: Effect.Effect<ReadonlyArray<WorkerRow>, SqlError>
+    /**
+     * Declares a worker dead if it has not beaten since `beats`. From then on its beats and claims are refused.
+     * `false` when it has, or was declared dead before.
+     */
+    readonly declareDead: (worker: WorkerId, beats: number) => Effect.Effect<boolean, SqlError>
+    /** Forgets a worker that left or was declared dead. `false` while leases are open in its name. */
+    readonly forget: (worker: WorkerId) => Effect.Effect<boolean, SqlError>
+
+    readonly place: (id: JobId) => Effect.Effect<Option.Option<Place>, SqlError>
+    readonly show: (id: JobId) => Effect.Effect<Option.Option<JobView>, SqlError>
+    readonly page: (options: PageOptions) => Effect.Effect<ReadonlyArray<JobView>, SqlError>
+  }
+>()("lanekeeper/store/Store") {}

@@ -1,0 +1,103 @@
+import type { PgClient } from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { Acceptance, Ending, EndState } from "../../domain/Attempt.ts"
+import { numberOf } from "../../domain/Job.ts"
+import type { AttemptEnd, Store, WorkerId } from "../Store.ts"
+import type { OpenLeases } from "./OpenLeases.ts"
+import { int4s, int8s, jsons, texts } from "./parameters.ts"
+
+/** An ending as the statement takes it: the state it is recorded as, where the job goes, and what goes along. */
+interface Said {
+  readonly state: EndState
+  readonly next: "completed" | "cancelled" | "dead" | "ready" | "timed" | "waiting"
+  readonly in?: Duration.Duration
+  readonly reason?: string
+  readonly error?: unknown
+  readonly output?: unknown
+  readonly token?: string
+  readonly policy?: string
+}
+
+const say = (ending: Ending): Said => {
+  switch (ending._tag) {
+    case "Completed":
+      return { state: "completed", next: "completed", output: ending.output }
+    case "Failed":
+      return { state: "failed", ...later(ending.retryIn), error: ending.error }
+    case "Snoozed":
+      return { state: "snoozed", ...later(ending.for) }
+    case "Parked":
+      return {
+        state: "parked",
+        next: "waiting",
+        in: ending.expiresIn,
+        token: ending.token,
+        policy: ending.onExpiry
+      }
+    case "Released":
+      return { state: "released", next: "ready" }
+    case "Died":
+      return { state: "died", next: "dead", reason: ending.reason, error: ending.error }
+    case "Cancelled":
+      return { state: "cancelled", next: "cancelled", reason: ending.reason }
+  }
+}
+
+const later = (wait: Duration.Duration) =>
+  Duration.toMillis(wait) <= 0 ? ({ next: "ready" } as const) : ({ next: "timed", in: wait } as const)
+
+export const finishing = (sql: PgClient, schema: string, open: OpenLeases): Pick<Store["Service"], "finish"> => {
+  const statement = `SELECT ended FROM ${schema}.end_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
+
+  const finish = Effect.fnUntraced(function* (worker: WorkerId, ends: ReadonlyArray<AttemptEnd>) {
+    if (ends.length === 0) return []
+    const said = ends.map(({ ending }) => say(ending))
+    const numbers = ends.map(({ id }) => numberOf(id))
+    const joined = yield* Effect.serviceOption(sql.transactionService)
+    const rows = yield* sql.unsafe<{ readonly ended: ReadonlyArray<bigint> | null }>(statement, [
+      worker,
+      int8s(ends.map(({ lease }) => lease)),
+      int8s(numbers),
+      int4s(ends.map(({ attempt }) => attempt)),
+      int4s(ends.map(({ ran }) => Math.round(Duration.toMillis(ran)))),
+      texts(said.map(({ state }) => state)),
+      texts(said.map(({ next }) => next)),
+      int8s(said.map((one) => (one.in === undefined ? null : Math.ceil(Duration.toMillis(one.in))))),
+      texts(said.map(({ reason }) => reason ?? null)),
+      jsons(said.map(({ error }) => error ?? null)),
+      jsons(said.map(({ output }) => output ?? null)),
+      texts(said.map(({ token }) => token ?? null)),
+      texts(said.map(({ policy }) => policy ?? null)),
+      joined._tag === "Some" ? null : int8s(open.over(ends))
+    ])
+    const ended = new Set(rows.flatMap((row) => row.ended ?? []))
+    const answers = numbers.map((number): Acceptance => (ended.delete(number) ? "accepted" : "refused"))
+    if (!answers.includes("refused")) return answers
+    return yield* tellRepeated(worker, ends, said, answers)
+  })
+
+  /** Rare: tells a worker's own outcome, sent again because the answer was lost, from one that came too late. */
+  const tellRepeated = Effect.fnUntraced(function* (
+    worker: WorkerId,
+    ends: ReadonlyArray<AttemptEnd>,
+    said: ReadonlyArray<Said>,
+    answers: ReadonlyArray<Acceptance>
+  ) {
+    const rows = yield* sql.unsafe<{ readonly place: number }>(
+      `SELECT said.place::int FROM unnest($1::bigint[], $2::int[], $3::text[]) WITH ORDINALITY AS said (job, attempt, state, place)
+       JOIN ${schema}.attempt_end AS done ON done.job = said.job AND done.attempt = said.attempt AND done.state = said.state
+       WHERE done.worker = $4`,
+      [
+        int8s(ends.map(({ id }) => numberOf(id))),
+        int4s(ends.map(({ attempt }) => attempt)),
+        texts(said.map(({ state }) => state)),
+        worker
+      ]
+    )
+    const repeated = new Set(rows.map((row) => row.place - 1))
+    return answers.map((answer, index) => (answer === "refused" && repeated.has(index) ? "repeated" : answer))
+  })
+
+  return { finish }
+}

@@ -1,0 +1,40 @@
+/** The store in PostgreSQL. The statements read alone; what several of them share is the schema's few functions. */
+import { PgClient } from "@effect/sql-pg/PgClient"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Store } from "../Store.ts"
+import { claiming } from "./claim.ts"
+import { enqueueing } from "./enqueue.ts"
+import { finishing } from "./finish.ts"
+import * as Migrations from "./Migrations.ts"
+import { OpenLeases } from "./OpenLeases.ts"
+import { passing } from "./passes.ts"
+import { reading } from "./reading.ts"
+import { defaultName, quoted, type SchemaName } from "./SchemaName.ts"
+import { single } from "./single.ts"
+import { workersAndQueues } from "./workers.ts"
+
+export interface Options {
+  /** Defaults to `lanekeeper`. */
+  readonly schema?: SchemaName | undefined
+}
+
+const make = Effect.fnUntraced(function* (options: Options) {
+  const sql = yield* PgClient
+  yield* Migrations.check({ schema: options.schema })
+  const schema = quoted(options.schema ?? defaultName)
+  const open = new OpenLeases()
+  const reads = reading(sql, schema)
+  return Store.of({
+    ...enqueueing(sql, schema),
+    ...(yield* claiming(sql, schema, open)),
+    ...finishing(sql, schema, open),
+    ...passing(sql, schema),
+    ...single(sql, schema, reads.place),
+    ...workersAndQueues(sql, schema),
+    ...reads
+  })
+})
+
+/** Refuses a schema it cannot work on when it is built, and not at the first statement. */
+export const layerPostgres = (options: Options = {}) => Layer.effect(Store, make(options))

@@ -1,0 +1,31 @@
+/**
+ * Copies bodies and their history to \`dead\`, after their last end row was written. The slot is then free to be emptied.
+ * Each slot is named in the statement: a generic plan over the whole ring would lock all of it.
+ */
+
+/** A body's history: what it was copied with, then the ends in its slot. A move to the attic is not part of it. */
+export const history = (schema: string, slot: string, body: string) => `coalesce(${body}.history, '[]') || coalesce((
+        SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+          'attempt', done.attempt, 'state', done.state, 'worker', done.worker, 'endedAt', done.ended_at, 'ranMs', done.ran_ms,
+          'reason', done.reason)) || jsonb_build_object('error', done.error, 'output', done.output) ORDER BY done.attempt)
+        FROM ${schema}.attempt_end_${slot} AS done WHERE done.job = ${body}.id AND done.state <> 'moved'
+      ), '[]')`
+
+export const bury = (schema: string) => `
+CREATE FUNCTION ${schema}.bury(pointers ${schema}.pointer[]) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  one_slot smallint;
+BEGIN
+  FOR one_slot IN SELECT DISTINCT slot FROM unnest(pointers) LOOP
+    EXECUTE replace($sql$
+      INSERT INTO ${schema}.dead (job, enqueued_at, reason, payload, details, history, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
+      SELECT pointer.job, body.enqueued_at, pointer.reason, body.payload, body.details,
+        ${history(schema, "%slot", "body")},
+        pointer.attempt, pointer.failures, pointer.crashes, pointer.deadline_ms, pointer.slot, pointer.priority, pointer.queue, pointer.kind
+      FROM unnest($1) AS pointer
+      CROSS JOIN LATERAL (SELECT * FROM ${schema}.job_%slot AS job WHERE job.id = pointer.job OFFSET 0) body
+      WHERE pointer.slot = $2
+    $sql$, '%slot', greatest(one_slot, 0)::text) USING pointers, one_slot;
+  END LOOP;
+END
+$$`

@@ -1,0 +1,198 @@
+/**
+ * Takes ready pointers and writes leases.
+ *
+ * The turns are the (queue, kind, priority, fresh) that have something ready, each with the lowest ticket still there.
+ * Under a pinned snapshot consumed tickets stay in the index as dead entries, and a claim must not read them again and
+ * again: it is given the turns that are known, with marks to begin at, and looks only between them for new ones.
+ * Given none it looks everywhere, which is the one look that finds what lies below a mark.
+ */
+export const newTurns = (schema: string) => `
+CREATE FUNCTION ${schema}.new_turns(
+  kinds text[], queues text[],
+  known_queues text[], known_kinds text[], known_priorities smallint[], known_fresh boolean[]
+) RETURNS TABLE (queue text, kind text, priority smallint, fresh boolean, mark bigint)
+LANGUAGE sql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+  WITH RECURSIVE edge AS (
+    SELECT asked.queue, served.kind, -1::smallint AS priority, false AS fresh
+    FROM unnest(queues) AS asked (queue) CROSS JOIN unnest(kinds) AS served (kind)
+    UNION ALL
+    SELECT * FROM unnest(known_queues, known_kinds, known_priorities, known_fresh) AS known (queue, kind, priority, fresh)
+    WHERE known.queue = ANY (queues) AND known.kind = ANY (kinds)
+  ), gap AS (
+    SELECT edge.*, lead(priority, 1, 10::smallint) OVER pair AS end_priority, lead(fresh, 1, false) OVER pair AS end_fresh
+    FROM edge WINDOW pair AS (PARTITION BY queue, kind ORDER BY priority, fresh)
+  ), turn AS (
+    SELECT first.*, gap.end_priority, gap.end_fresh FROM gap CROSS JOIN LATERAL (
+      SELECT ticket.queue, ticket.kind, ticket.priority, ticket.fresh, ticket.id FROM ${schema}.ticket
+      WHERE ticket.queue = gap.queue AND ticket.kind = gap.kind
+        AND (ticket.priority, ticket.fresh) > (gap.priority, gap.fresh)
+        AND (ticket.priority, ticket.fresh) < (gap.end_priority, gap.end_fresh)
+      ORDER BY ticket.queue, ticket.kind, ticket.priority, ticket.fresh, ticket.id LIMIT 1
+    ) first
+    UNION ALL
+    SELECT next.*, turn.end_priority, turn.end_fresh FROM turn CROSS JOIN LATERAL (
+      SELECT ticket.queue, ticket.kind, ticket.priority, ticket.fresh, ticket.id FROM ${schema}.ticket
+      WHERE ticket.queue = turn.queue AND ticket.kind = turn.kind
+        AND (ticket.priority, ticket.fresh) > (turn.priority, turn.fresh)
+        AND (ticket.priority, ticket.fresh) < (turn.end_priority, turn.end_fresh)
+      ORDER BY ticket.queue, ticket.kind, ticket.priority, ticket.fresh, ticket.id LIMIT 1
+    ) next
+  )
+  SELECT turn.queue, turn.kind, turn.priority, turn.fresh, turn.id FROM turn
+$$`
+
+/**
+ * Each round reads the tickets next in turn, without locks and only as many as hold the jobs wanted, then locks those
+ * nobody else holds. What others hold they are claiming; the next round begins behind it.
+ * Answers the jobs; the rows without a lease are the new turns, with the microseconds it took to find them as \`ord\`,
+ * and one with \`asked\` 0 when others held what it wanted.
+ */
+export const claim = (schema: string) => `
+CREATE FUNCTION ${schema}.claim(
+  claimer bigint, kinds text[], queues text[], limits int[],
+  known_queues text[], known_kinds text[], known_priorities smallint[], known_fresh boolean[], known_marks bigint[],
+  OUT asked int, OUT lease bigint, OUT slot smallint, OUT id bigint, OUT ord bigint,
+  OUT attempt int, OUT failures int, OUT crashes int,
+  OUT queue text, OUT kind text, OUT priority smallint, OUT fresh boolean,
+  OUT payload jsonb, OUT details jsonb, OUT enqueued_at timestamptz, OUT deadline_at timestamptz
+) RETURNS SETOF record LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+  began timestamptz := clock_timestamp();
+  new_queues text[];
+  new_kinds text[];
+  new_priorities smallint[];
+  new_fresh boolean[];
+  new_marks bigint[];
+  wanted int;
+  contended boolean := false;
+  level record;
+  chosen_ids bigint[];
+  chosen_shelves smallint[];
+  held ${schema}.ticket[];
+  grip ${schema}.ticket;
+  taken ${schema}.ticket[];
+  leases ${schema}.lease[];
+  part int8multirange;
+  behind bigint;
+  missed boolean;
+  one_slot smallint;
+BEGIN
+  PERFORM FROM ${schema}.worker WHERE worker.id = claimer AND declared_dead_at IS NULL;
+  IF NOT FOUND THEN RETURN; END IF;
+
+  SELECT array_agg(turn.queue), array_agg(turn.kind), array_agg(turn.priority), array_agg(turn.fresh), array_agg(turn.mark)
+  INTO new_queues, new_kinds, new_priorities, new_fresh, new_marks
+  FROM ${schema}.new_turns(kinds, queues, known_queues, known_kinds, known_priorities, known_fresh) turn;
+  RETURN QUERY SELECT NULL::int, NULL::bigint, NULL::smallint, turn.mark,
+    (extract(epoch FROM clock_timestamp() - began) * 1e6)::bigint, NULL::int, NULL::int, NULL::int,
+    turn.queue, turn.kind, turn.priority, turn.fresh, NULL::jsonb, NULL::jsonb, NULL::timestamptz, NULL::timestamptz
+  FROM unnest(new_queues, new_kinds, new_priorities, new_fresh, new_marks) AS turn (queue, kind, priority, fresh, mark);
+  known_queues := known_queues || new_queues;
+  known_kinds := known_kinds || new_kinds;
+  known_priorities := known_priorities || new_priorities;
+  known_fresh := known_fresh || new_fresh;
+  known_marks := known_marks || new_marks;
+
+  FOR asked IN 1 .. cardinality(queues) LOOP
+    CONTINUE WHEN EXISTS (SELECT FROM ${schema}.queue WHERE queue.name = queues[asked] AND paused_at IS NOT NULL);
+    wanted := limits[asked];
+    taken := '{}';
+
+    FOR level IN
+      SELECT turn.priority, turn.fresh, array_agg(turn.kind) AS kinds, array_agg(turn.mark) AS marks
+      FROM unnest(known_queues, known_kinds, known_priorities, known_fresh, known_marks) AS turn (queue, kind, priority, fresh, mark)
+      WHERE turn.queue = queues[asked] AND turn.kind = ANY (kinds)
+      GROUP BY turn.priority, turn.fresh ORDER BY turn.priority, turn.fresh
+    LOOP
+      behind := 0;
+      FOR round IN 1 .. 8 LOOP
+        EXIT WHEN wanted = 0;
+
+        SELECT array_agg(choice.id), array_agg(choice.shelf), max(choice.id) + 1
+        INTO chosen_ids, chosen_shelves, behind
+        FROM (
+          SELECT next.*, sum(next.size) OVER (ORDER BY next.id) - next.size AS before
+          FROM unnest(level.kinds, level.marks) AS turn (kind, mark)
+          CROSS JOIN LATERAL (
+            SELECT ticket.id, ticket.shelf, ticket.size FROM ${schema}.ticket
+            WHERE ticket.queue = queues[asked] AND ticket.kind = turn.kind
+              AND ticket.priority = level.priority AND ticket.fresh = level.fresh
+              AND ticket.id >= greatest(turn.mark, behind)
+            ORDER BY ticket.id LIMIT wanted OFFSET 0
+          ) next
+        ) choice
+        WHERE choice.before < wanted;
+        EXIT WHEN chosen_ids IS NULL;
+
+        SELECT coalesce(array_agg(grasp.ticket ORDER BY (grasp.ticket).id), '{}') INTO held FROM (
+          SELECT ticket FROM unnest(chosen_ids, chosen_shelves) AS choice (id, shelf)
+          JOIN ${schema}.ticket ON ticket.id = choice.id AND ticket.shelf = choice.shelf
+          FOR UPDATE OF ticket SKIP LOCKED
+        ) grasp;
+        missed := cardinality(held) < cardinality(chosen_ids);
+        contended := contended OR missed;
+
+        chosen_ids := '{}';
+        chosen_shelves := '{}';
+        FOREACH grip IN ARRAY held LOOP
+          IF grip.size <= wanted THEN
+            chosen_ids := chosen_ids || grip.id;
+            chosen_shelves := chosen_shelves || grip.shelf;
+          ELSE
+            SELECT range_agg(int8range(first.job, first.job, '[]')) INTO part FROM (
+              SELECT job FROM unnest(grip.jobs) AS run, generate_series(lower(run), upper(run) - 1) AS job
+              ORDER BY job LIMIT wanted
+            ) first;
+            UPDATE ${schema}.ticket SET jobs = ticket.jobs - part, size = ticket.size - wanted
+            WHERE ticket.id = grip.id AND ticket.shelf = grip.shelf;
+            grip.jobs := part;
+            grip.size := wanted;
+          END IF;
+          wanted := wanted - grip.size;
+          taken := taken || grip;
+          EXIT WHEN wanted = 0;
+        END LOOP;
+        DELETE FROM ${schema}.ticket USING unnest(chosen_ids, chosen_shelves) AS choice (id, shelf)
+        WHERE ticket.id = choice.id AND ticket.shelf = choice.shelf;
+        EXIT WHEN NOT missed;
+      END LOOP;
+      EXIT WHEN wanted = 0;
+    END LOOP;
+    CONTINUE WHEN taken = '{}';
+
+    WITH made AS (
+      INSERT INTO ${schema}.lease (id, worker, position, claimed_at, deadline_at, size, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
+      SELECT nextval('${schema}.lease_number'), claimer, position, moment, moment + deadline_ms * interval '1 ms',
+        size, jobs, attempt + 1, failures, crashes, deadline_ms, slot, priority, queue, kind
+      FROM (
+        SELECT position, sum(size) AS size, range_agg(jobs) AS jobs,
+          attempt, failures, crashes, deadline_ms, slot, priority, queue, kind
+        FROM (SELECT CASE WHEN NOT fresh THEN grip.id END AS position, grip.* FROM unnest(taken) grip) taken
+        GROUP BY position, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind
+        ORDER BY priority, position IS NULL, min(id)
+      ) bundle CROSS JOIN (SELECT clock_timestamp() AS moment) now
+      RETURNING lease
+    )
+    SELECT array_agg(made.lease) INTO leases FROM made;
+
+    FOR one_slot IN SELECT DISTINCT l.slot FROM unnest(leases) l LOOP
+      RETURN QUERY EXECUTE format(
+        'SELECT $2, lease.id, lease.slot, job.id, coalesce(lease.position, job.ticket), lease.attempt, lease.failures, lease.crashes,
+          lease.queue, lease.kind, lease.priority, lease.position IS NULL, job.payload, job.details, job.enqueued_at, lease.deadline_at
+        FROM unnest($1) AS lease CROSS JOIN unnest(lease.jobs) AS run
+        CROSS JOIN LATERAL (
+          SELECT * FROM ${schema}.job_%s AS job WHERE job.id >= lower(run) AND job.id < upper(run) OFFSET 0
+        ) job
+        WHERE lease.slot = $3', greatest(one_slot, 0)) USING leases, asked, one_slot;
+    END LOOP;
+  END LOOP;
+
+  IF contended THEN
+    RETURN QUERY SELECT 0, NULL::bigint, NULL::smallint, NULL::bigint, NULL::bigint, NULL::int, NULL::int, NULL::int,
+      NULL::text, NULL::text, NULL::smallint, NULL::boolean, NULL::jsonb, NULL::jsonb, NULL::timestamptz, NULL::timestamptz;
+  END IF;
+END
+$$`

@@ -1,0 +1,116 @@
+/**
+ * Ends attempts, and writes what follows for those that ended here.
+ *
+ * The insert of the end row is the fence: its key can be taken once, by whoever comes first. A second outcome, a late
+ * one and a rescue meet the key and do nothing. An attempt whose lease is gone or is another worker's never gets there.
+ *
+ * An outcome that leads to another attempt must see a cancel that was asked for: it locks the lease first, as cancel
+ * does, and decides in the next statement, with a new snapshot.
+ *
+ * \`nexts\` says where each job goes: completed, cancelled, dead, ready, timed or waiting. \`whole\` are the leases the
+ * caller believes to be over; one that is not stays. NULL leaves all of them: removing a lease late is harmless, and
+ * a handler's own transaction must not hold what a rescue would wait for.
+ * Answers the jobs whose attempts ended here, by where they went.
+ */
+export const endAttempts = (schema: string) => `
+CREATE FUNCTION ${schema}.end_attempts(
+  ender bigint, leases bigint[], jobs bigint[], attempts int[], rans int[], states text[], nexts text[], next_ins bigint[],
+  reasons text[], errors jsonb[], outputs jsonb[], tokens text[], policies text[], whole bigint[],
+  OUT place text, OUT queue text, OUT ended bigint[]
+) RETURNS SETOF record LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_nestloop = off SET enable_mergejoin = off
+SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+  moment timestamptz := clock_timestamp();
+  on_shelf smallint;
+  held ${schema}.lease[];
+  died ${schema}.pointer[];
+  one_lease ${schema}.lease;
+  ends_found bigint;
+BEGIN
+  IF nexts && '{ready,timed,waiting}' THEN
+    PERFORM FROM ${schema}.lease WHERE lease.id = ANY (leases) ORDER BY lease.id FOR SHARE;
+    SELECT floor(extract(epoch FROM moment) / extract(epoch FROM ring.shelf_period))::bigint % 4
+    INTO STRICT on_shelf FROM ${schema}.ring;
+  END IF;
+  SELECT array_agg(lease) INTO held FROM ${schema}.lease
+  WHERE lease.id = ANY (leases) AND (ender IS NULL OR lease.worker = ender);
+
+  IF nexts <@ '{completed}' THEN
+    -- Nothing follows, so nothing has to be carried along: most batches are this one.
+    WITH done AS (
+      INSERT INTO ${schema}.attempt_end (job, worker, ended_at, attempt, ran_ms, slot, state, final, queue, priority, output)
+      SELECT said.job, lease.worker, moment, said.attempt, said.ran_ms, lease.slot, 'completed', 'completed',
+        CASE WHEN lease.position IS NOT NULL THEN lease.queue END, CASE WHEN lease.position IS NOT NULL THEN lease.priority END, said.output
+      FROM unnest(leases, jobs, attempts, rans, outputs) AS said (lease, job, attempt, ran_ms, output)
+      JOIN unnest(held) AS lease ON lease.id = said.lease AND lease.attempt = said.attempt AND lease.jobs @> said.job
+      ORDER BY said.job
+      ON CONFLICT DO NOTHING
+      RETURNING job
+    )
+    SELECT 'completed', array_agg(job) INTO place, ended FROM done;
+    RETURN NEXT;
+  ELSE
+    FOR place, queue, ended, died IN
+      WITH input AS MATERIALIZED (
+        SELECT said.*, lease.worker, lease.size, lease.slot, lease.priority, lease.queue, lease.kind, lease.deadline_ms,
+          lease.failures + (said.state IN ('failed', 'died'))::int AS failures,
+          lease.crashes + (said.state = 'rescued')::int AS crashes,
+          CASE WHEN stopped THEN 'cancelled' ELSE said.next END AS goes,
+          CASE WHEN stopped THEN lease.cancelling ->> said.job::text ELSE said.reason END AS because
+        FROM unnest(leases, jobs, attempts, rans, states, nexts, next_ins, reasons, errors, outputs, tokens, policies) WITH ORDINALITY
+          AS said (lease, job, attempt, ran_ms, state, next, next_in, reason, error, output, token, policy, ord)
+        JOIN unnest(held) AS lease ON lease.id = said.lease AND lease.attempt = said.attempt AND lease.jobs @> said.job
+        CROSS JOIN LATERAL (
+          SELECT (said.next IN ('ready', 'timed', 'waiting') OR said.state = 'rescued') AND lease.cancelling ? said.job::text IS TRUE AS stopped
+        ) cancel
+      ), done AS (
+        INSERT INTO ${schema}.attempt_end (job, worker, ended_at, attempt, ran_ms, slot, state, final, queue, priority, reason, error, output)
+        SELECT job, worker, moment, attempt, ran_ms, slot, state,
+          CASE WHEN goes IN ('completed', 'cancelled', 'dead') THEN goes END, queue, priority, because, error, output
+        FROM input ORDER BY slot, job, ord
+        ON CONFLICT DO NOTHING
+        RETURNING job, attempt
+      ), follow AS MATERIALIZED (
+        SELECT DISTINCT ON (input.job) input.* FROM input JOIN done ON done.job = input.job AND done.attempt = input.attempt
+        ORDER BY input.job, ord
+      ), to_ready AS (
+        INSERT INTO ${schema}.ticket (id, again, size, shelf, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
+        SELECT nextval('${schema}.pointer_number'), job, 1, on_shelf, int8multirange(int8range(job, job, '[]')),
+          attempt, failures, crashes, deadline_ms, slot, priority, queue, kind
+        FROM (SELECT * FROM follow WHERE goes = 'ready' ORDER BY ord) ready
+      ), to_timed AS (
+        INSERT INTO ${schema}.timed (job, run_at, reason, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
+        SELECT job, moment + next_in * interval '1 ms', because, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind
+        FROM follow WHERE goes = 'timed'
+      ), to_waiting AS (
+        INSERT INTO ${schema}.wait (job, token, expires_at, on_expiry, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
+        SELECT job, token, moment + next_in * interval '1 ms', policy, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind
+        FROM follow WHERE goes = 'waiting'
+      )
+      SELECT goes, queue, array_agg(job),
+        CASE WHEN goes = 'dead' THEN array_agg((job, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind, because)::${schema}.pointer) END
+      FROM follow GROUP BY goes, queue
+    LOOP
+      IF died IS NOT NULL THEN PERFORM ${schema}.bury(died); END IF;
+      RETURN NEXT;
+    END LOOP;
+  END IF;
+
+  IF whole IS NULL THEN RETURN; END IF;
+  FOR one_lease IN SELECT lease.* FROM unnest(held) lease WHERE lease.id = ANY (whole) LOOP
+    EXECUTE format(
+      'SELECT count(*) FROM unnest($1) AS run CROSS JOIN LATERAL (
+        SELECT FROM ${schema}.attempt_end_%s AS done
+        WHERE done.job >= lower(run) AND done.job < upper(run) AND done.attempt = $2 OFFSET 0
+      ) done', greatest(one_lease.slot, 0)) INTO ends_found USING one_lease.jobs, one_lease.attempt;
+    IF ends_found = one_lease.size THEN
+      -- Without waiting: whoever holds the lease may be waiting for an end that this transaction wrote.
+      DELETE FROM ${schema}.lease WHERE lease.id = (
+        SELECT lease.id FROM ${schema}.lease WHERE lease.id = one_lease.id FOR UPDATE SKIP LOCKED
+      );
+    END IF;
+  END LOOP;
+END
+$$`

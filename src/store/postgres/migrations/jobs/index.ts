@@ -1,0 +1,22 @@
+import type { Migration } from "../../Migrations.ts"
+import { bury } from "./bury.ts"
+import { claim, newTurns } from "./claim.ts"
+import { endAttempts } from "./endAttempts.ts"
+import { enqueueMany } from "./enqueueMany.ts"
+import { tables } from "./tables.ts"
+import { take } from "./take.ts"
+
+export const jobs: Migration = {
+  version: 1,
+  name: "jobs",
+  oldest: 1,
+  statements: (schema) => [
+    ...tables(schema),
+    enqueueMany(schema),
+    newTurns(schema),
+    claim(schema),
+    bury(schema),
+    endAttempts(schema),
+    take(schema)
+  ]
+}

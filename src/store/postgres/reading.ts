@@ -1,0 +1,164 @@
+/**
+ * Says where jobs stand. A look-up names the pieces of storage it opens: the slot in the id, and the attic, where the
+ * body is if it has outlived its slot.
+ */
+import type { PgClient } from "@effect/sql-pg/PgClient"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { EndState } from "../../domain/Attempt.ts"
+import { type JobId, makeId, numberOf, type Place, slotOf } from "../../domain/Job.ts"
+import type { JobView, PageOptions, Store, WorkerId } from "../Store.ts"
+import { history } from "./migrations/jobs/bury.ts"
+import { slots } from "./migrations/jobs/tables.ts"
+import { int8s } from "./parameters.ts"
+
+interface Row {
+  readonly id: bigint
+  readonly place: Place | "purged"
+  readonly kind: string
+  readonly queue: string
+  readonly priority: number
+  readonly attempt: number
+  readonly failures: number
+  readonly crashes: number
+  readonly payload: unknown
+  readonly details: unknown
+  readonly enqueued_at: Date
+  readonly due: Date | null
+  readonly history: ReadonlyArray<{
+    readonly attempt: number
+    readonly state: EndState
+    readonly worker?: number
+    readonly reason?: string
+    readonly error: unknown
+    readonly output: unknown
+  }>
+}
+
+export const reading = (sql: PgClient, schema: string): Pick<Store["Service"], "place" | "show" | "page"> => {
+  /** Where a body stands, with what its pointer says. The first branch that has a row counts: there is one, or an old end. */
+  const standing = (slot: number) => `
+      SELECT 'waiting' AS place, queue, priority, attempt, failures, crashes, expires_at AS due FROM ${schema}.wait WHERE job = body.id
+      UNION ALL
+      SELECT 'scheduled', queue, priority, attempt, failures, crashes, run_at FROM ${schema}.timed WHERE job = body.id
+      UNION ALL
+      SELECT 'ready', queue, priority, attempt, failures, crashes, NULL FROM ${schema}.ticket WHERE again = body.id
+      UNION ALL
+      SELECT CASE final WHEN 'dead' THEN 'purged' ELSE final END, coalesce(queue, body.queue), coalesce(priority, body.priority), attempt,
+        (SELECT count(*)::int FROM ${schema}.attempt_end_${slot} AS line WHERE line.job = body.id AND line.state IN ('failed', 'died')),
+        (SELECT count(*)::int FROM ${schema}.attempt_end_${slot} AS line WHERE line.job = body.id AND line.state = 'rescued'),
+        NULL
+      FROM ${schema}.attempt_end_${slot} WHERE job = body.id AND final IS NOT NULL
+      UNION ALL
+      SELECT 'ready', queue, priority, attempt, failures, crashes, NULL FROM ${schema}.ticket
+      WHERE id = body.ticket AND fresh AND jobs @> body.id
+      UNION ALL
+      SELECT 'running', queue, priority, attempt, failures, crashes, deadline_at FROM ${schema}.lease
+      WHERE jobs @> body.id AND NOT EXISTS (
+        SELECT FROM ${schema}.attempt_end_${slot} AS done WHERE done.job = body.id AND done.attempt = lease.attempt
+      )
+      LIMIT 1`
+
+  const living = (slot: number) => `
+    SELECT body.id, here.place, body.kind, here.queue, here.priority, here.attempt, here.failures, here.crashes,
+      body.payload, body.details, body.enqueued_at, here.due, ${history(schema, `${slot}`, "body")} AS history
+    FROM ${schema}.job_${slot} AS body CROSS JOIN LATERAL (${standing(slot)}
+    ) here
+    WHERE body.id = ANY ($1) AND here.place <> 'moved'`
+
+  const dead = `
+    SELECT job AS id, 'dead' AS place, kind, queue, priority, attempt, failures, crashes,
+      payload, details, enqueued_at, NULL::timestamptz AS due, history
+    FROM ${schema}.dead WHERE job = ANY ($1)`
+
+  const statements = new Map<number, string>()
+  const statementOf = (slot: number) => {
+    const text = statements.get(slot) ?? [dead, living(0), ...(slot > 0 ? [living(slot)] : [])].join("\n    UNION ALL")
+    statements.set(slot, text)
+    return text
+  }
+
+  const viewsIn = Effect.fnUntraced(function* (slot: number, numbers: ReadonlyArray<bigint>) {
+    if (slot > slots) return []
+    const rows = yield* sql.unsafe<Row>(statementOf(slot), [int8s(numbers)])
+    const views = new Map<bigint, JobView>()
+    // The dead and the attic come first: what they have counts before what an old slot still has.
+    for (const row of rows) if (row.place !== "purged" && !views.has(row.id)) views.set(row.id, decode(slot, row))
+    return numbers.flatMap((number) => views.get(number) ?? [])
+  })
+
+  const show = (id: JobId) => Effect.map(viewsIn(slotOf(id), [numberOf(id)]), ([view]) => Option.fromUndefinedOr(view))
+
+  const page = Effect.fnUntraced(function* (options: PageOptions) {
+    const found = yield* sql.unsafe<{ readonly job: bigint; readonly slot: number }>(
+      `SELECT job, slot FROM (${pageOf[options.place](schema)}) AS standing
+       WHERE ($1::text IS NULL OR queue = $1) AND ($2::bigint IS NULL OR job < $2)
+       ORDER BY job DESC LIMIT $3`,
+      [options.queue ?? null, options.after === undefined ? null : numberOf(options.after), options.limit]
+    )
+    const homes = new Map<number, Array<bigint>>()
+    for (const { job, slot } of found) homes.set(Math.abs(slot), [...(homes.get(Math.abs(slot)) ?? []), job])
+    const views = yield* Effect.forEach(homes, ([slot, numbers]) => viewsIn(slot, numbers))
+    return views
+      .flat()
+      .filter((view) => view.place === options.place)
+      .toSorted((a, b) => Number(numberOf(b.id) - numberOf(a.id)))
+  })
+
+  return {
+    show,
+    page,
+    place: (id) =>
+      Effect.map(
+        show(id),
+        Option.map((view) => view.place)
+      )
+  }
+}
+
+const ended = (final: string) => (schema: string) =>
+  `
+  SELECT done.job, done.slot, coalesce(done.queue, body.queue) AS queue FROM ${schema}.attempt_end AS done
+  JOIN ${schema}.job AS body ON body.id = done.job AND body.slot = done.slot WHERE done.final = '${final}'`
+
+const pageOf: Readonly<Record<Place, (schema: string) => string>> = {
+  scheduled: (schema) => `SELECT job, slot, queue FROM ${schema}.timed`,
+  waiting: (schema) => `SELECT job, slot, queue FROM ${schema}.wait`,
+  dead: (schema) => `SELECT job, slot, queue FROM ${schema}.dead`,
+  ready: (schema) => `
+    SELECT job, slot, queue FROM ${schema}.ticket CROSS JOIN unnest(jobs) AS run
+    CROSS JOIN generate_series(lower(run), upper(run) - 1) AS job`,
+  running: (schema) => `
+    SELECT held.job, slot, queue FROM ${schema}.lease CROSS JOIN unnest(jobs) AS run
+    CROSS JOIN generate_series(lower(run), upper(run) - 1) AS held (job)
+    WHERE NOT EXISTS (
+      SELECT FROM ${schema}.attempt_end AS done
+      WHERE done.job = held.job AND done.attempt = lease.attempt AND done.slot = lease.slot
+    )`,
+  completed: ended("completed"),
+  cancelled: ended("cancelled")
+}
+
+const decode = (slot: number, row: Row): JobView => ({
+  id: makeId(slot, row.id),
+  kind: row.kind,
+  queue: row.queue,
+  priority: row.priority,
+  place: row.place as Place,
+  attempt: row.attempt,
+  failures: row.failures,
+  crashes: row.crashes,
+  payload: row.payload,
+  details: row.details,
+  enqueuedAt: DateTime.fromDateUnsafe(row.enqueued_at),
+  due: Option.map(Option.fromNullishOr(row.due), DateTime.fromDateUnsafe),
+  history: row.history.map((line) => ({
+    attempt: line.attempt,
+    state: line.state,
+    worker: Option.map(Option.fromUndefinedOr(line.worker), (worker) => BigInt(worker) as WorkerId),
+    error: line.error,
+    output: line.output,
+    reason: line.reason ?? null
+  }))
+})

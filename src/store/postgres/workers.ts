@@ -1,0 +1,96 @@
+import type { PgClient } from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { makeId } from "../../domain/Job.ts"
+import type { LeaseId, Store, WorkerId } from "../Store.ts"
+
+type Workers = "register" | "beat" | "workers" | "declareDead" | "forget" | "pause" | "unpause" | "pausedQueues"
+
+export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Service"], Workers> => {
+  const any = (rows: ReadonlyArray<unknown>) => rows.length > 0
+
+  const beatStatement = `
+    WITH beat AS (
+      UPDATE ${schema}.worker SET beat_at = clock_timestamp(), beats = beats + 1
+      WHERE id = $1 AND declared_dead_at IS NULL RETURNING id
+    )
+    SELECT lease.id, lease.slot, ARRAY(
+      SELECT key::bigint FROM jsonb_object_keys(cancelling) AS key WHERE NOT EXISTS (
+        SELECT FROM ${schema}.attempt_end AS done
+        WHERE done.job = key::bigint AND done.attempt = lease.attempt AND done.slot = lease.slot
+      )
+    ) AS cancelling
+    FROM beat LEFT JOIN ${schema}.lease ON lease.worker = beat.id
+    ORDER BY lease.id`
+
+  return {
+    register: (name) =>
+      Effect.map(
+        sql.unsafe<{ readonly id: WorkerId }>(`INSERT INTO ${schema}.worker (name) VALUES ($1) RETURNING id`, [name]),
+        ([row]) => row!.id
+      ),
+    beat: Effect.fnUntraced(function* (worker) {
+      const rows = yield* sql.unsafe<{
+        readonly id: LeaseId | null
+        readonly slot: number
+        readonly cancelling: ReadonlyArray<bigint>
+      }>(beatStatement, [worker])
+      return {
+        alive: rows.length > 0,
+        leases: rows.flatMap(({ id }) => (id === null ? [] : [id])),
+        cancelling: rows
+          .flatMap(({ cancelling, slot }) => cancelling.map((job) => ({ slot, job })))
+          .toSorted((a, b) => Number(a.job - b.job))
+          .map(({ job, slot }) => makeId(Math.abs(slot), job))
+      }
+    }),
+    workers: Effect.map(
+      sql.unsafe<{
+        readonly id: WorkerId
+        readonly name: string
+        readonly beats: number
+        readonly declaredDead: boolean
+        readonly age: number
+      }>(
+        `SELECT id, name, beats::int, declared_dead_at IS NOT NULL AS "declaredDead",
+           extract(epoch FROM clock_timestamp() - beat_at)::float8 * 1000 AS age
+         FROM ${schema}.worker ORDER BY id`
+      ),
+      (rows) => rows.map(({ age, ...row }) => ({ ...row, beatAge: Duration.millis(age) }))
+    ),
+    declareDead: (worker, beats) =>
+      Effect.map(
+        sql.unsafe(
+          `UPDATE ${schema}.worker SET declared_dead_at = clock_timestamp()
+           WHERE id = $1 AND beats = $2 AND declared_dead_at IS NULL RETURNING id`,
+          [worker, beats]
+        ),
+        any
+      ),
+    forget: (worker) =>
+      Effect.map(
+        sql.unsafe(
+          `DELETE FROM ${schema}.worker WHERE id = $1
+           AND NOT EXISTS (SELECT FROM ${schema}.lease WHERE lease.worker = $1) RETURNING id`,
+          [worker]
+        ),
+        any
+      ),
+    pause: (queue) =>
+      Effect.asVoid(
+        sql.unsafe(
+          `INSERT INTO ${schema}.queue (name, paused_at) VALUES ($1, clock_timestamp())
+           ON CONFLICT (name) DO UPDATE SET paused_at = coalesce(queue.paused_at, excluded.paused_at)`,
+          [queue]
+        )
+      ),
+    unpause: (queue) =>
+      Effect.asVoid(sql.unsafe(`UPDATE ${schema}.queue SET paused_at = NULL WHERE name = $1`, [queue])),
+    pausedQueues: Effect.map(
+      sql.unsafe<{ readonly name: string }>(
+        `SELECT name FROM ${schema}.queue WHERE paused_at IS NOT NULL ORDER BY name`
+      ),
+      (rows) => rows.map(({ name }) => name)
+    )
+  }
+}
