@@ -30,7 +30,7 @@ const check = Effect.fnUntraced(function* <A, E, R>(
       count += one
       return true
     })
-  const result = yield* Arbitrary.checkEffect(arbitrary, counted, { size: 60, runs: runs * times, maxShrinks: 300 })
+  const result = yield* Arbitrary.checkEffect(arbitrary, counted, { size: 120, runs: runs * times, maxShrinks: 150 })
   if (result._tag === "Falsified" && result.failure._tag === "PropertyError") {
     return yield* Effect.die(new Error(String(result.failure.error)))
   }

@@ -63,6 +63,7 @@ export const endings = (test: Test): void => {
       const refused = Effect.fnUntraced(function* (worker: WorkerId, attempt: Claimed) {
         assert.strictEqual(yield* finish(worker, attempt, completed), "refused")
       })
+      assert.strictEqual(yield* finish(other, first, released), "refused")
       yield* refused(worker, first)
       yield* refused(worker, second!)
       yield* refused(other, first)
@@ -102,6 +103,19 @@ export const endings = (test: Test): void => {
       yield* isAt("dead", a!.id)
       yield* isAt("running", b!.id)
       assert.deepStrictEqual(yield* store.finish(worker, []), [])
+    }))
+
+  test("tells an old attempt of a job from the one that runs, in one batch [LK-G1]", (world) =>
+    Effect.gen(function* () {
+      const { claim, enqueue, finish, isAt, register, store } = world
+      const worker = yield* register
+      yield* enqueue({})
+      const [old] = (yield* claim(worker)).jobs
+      yield* finish(worker, old!, released)
+      const [current] = (yield* claim(worker)).jobs
+      const ends = [endOf(old!, died), endOf(current!, completed), endOf(old!, released)]
+      assert.deepStrictEqual(yield* store.finish(worker, ends), ["refused", "accepted", "repeated"])
+      yield* isAt("completed", old!.id)
     }))
 
   test("brings the jobs of a batch back in the order given [LK-F5]", ({
