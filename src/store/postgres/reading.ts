@@ -15,7 +15,7 @@ import { int8s } from "./parameters.ts"
 
 interface Row {
   readonly id: bigint
-  readonly place: Place | "purged"
+  readonly place: Place
   readonly kind: string
   readonly queue: string
   readonly priority: number
@@ -37,19 +37,20 @@ interface Row {
 }
 
 export const reading = (sql: PgClient, schema: string): Pick<Store["Service"], "place" | "show" | "page"> => {
-  /** Where a body stands, with what its pointer says. The first branch that has a row counts: there is one, or an old end. */
+  /** Where a body stands. Over, or copied to the attic: no pointer speaks of this one. Else one pointer does. */
   const standing = (slot: number) => `
-      SELECT 'waiting' AS place, queue, priority, attempt, failures, crashes, expires_at AS due FROM ${schema}.wait WHERE job = body.id
+      SELECT CASE final WHEN 'dead' THEN 'purged' ELSE final END AS place, coalesce(queue, body.queue) AS queue,
+        coalesce(priority, body.priority) AS priority, attempt,
+        (SELECT count(*)::int FROM ${schema}.attempt_end_${slot} AS line WHERE line.job = body.id AND line.state IN ('failed', 'died')) AS failures,
+        (SELECT count(*)::int FROM ${schema}.attempt_end_${slot} AS line WHERE line.job = body.id AND line.state = 'rescued') AS crashes,
+        NULL::timestamptz AS due
+      FROM ${schema}.attempt_end_${slot} WHERE job = body.id AND final IS NOT NULL
+      UNION ALL
+      SELECT 'waiting', queue, priority, attempt, failures, crashes, expires_at FROM ${schema}.wait WHERE job = body.id
       UNION ALL
       SELECT 'scheduled', queue, priority, attempt, failures, crashes, run_at FROM ${schema}.timed WHERE job = body.id
       UNION ALL
       SELECT 'ready', queue, priority, attempt, failures, crashes, NULL FROM ${schema}.ticket WHERE again = body.id
-      UNION ALL
-      SELECT CASE final WHEN 'dead' THEN 'purged' ELSE final END, coalesce(queue, body.queue), coalesce(priority, body.priority), attempt,
-        (SELECT count(*)::int FROM ${schema}.attempt_end_${slot} AS line WHERE line.job = body.id AND line.state IN ('failed', 'died')),
-        (SELECT count(*)::int FROM ${schema}.attempt_end_${slot} AS line WHERE line.job = body.id AND line.state = 'rescued'),
-        NULL
-      FROM ${schema}.attempt_end_${slot} WHERE job = body.id AND final IS NOT NULL
       UNION ALL
       SELECT 'ready', queue, priority, attempt, failures, crashes, NULL FROM ${schema}.ticket
       WHERE id = body.ticket AND fresh AND jobs @> body.id
@@ -65,7 +66,7 @@ export const reading = (sql: PgClient, schema: string): Pick<Store["Service"], "
       body.payload, body.details, body.enqueued_at, here.due, ${history(schema, `${slot}`, "body")} AS history
     FROM ${schema}.job_${slot} AS body CROSS JOIN LATERAL (${standing(slot)}
     ) here
-    WHERE body.id = ANY ($1) AND here.place <> 'moved'`
+    WHERE body.id = ANY ($1) AND here.place NOT IN ('moved', 'purged')`
 
   const dead = `
     SELECT job AS id, 'dead' AS place, kind, queue, priority, attempt, failures, crashes,
@@ -82,9 +83,7 @@ export const reading = (sql: PgClient, schema: string): Pick<Store["Service"], "
   const viewsIn = Effect.fnUntraced(function* (slot: number, numbers: ReadonlyArray<bigint>) {
     if (slot > slots) return []
     const rows = yield* sql.unsafe<Row>(statementOf(slot), [int8s(numbers)])
-    const views = new Map<bigint, JobView>()
-    // The dead and the attic come first: what they have counts before what an old slot still has.
-    for (const row of rows) if (row.place !== "purged" && !views.has(row.id)) views.set(row.id, decode(slot, row))
+    const views = new Map(rows.map((row) => [row.id, decode(slot, row)]))
     return numbers.flatMap((number) => views.get(number) ?? [])
   })
 
@@ -145,7 +144,7 @@ const decode = (slot: number, row: Row): JobView => ({
   kind: row.kind,
   queue: row.queue,
   priority: row.priority,
-  place: row.place as Place,
+  place: row.place,
   attempt: row.attempt,
   failures: row.failures,
   crashes: row.crashes,

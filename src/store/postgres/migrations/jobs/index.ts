@@ -5,6 +5,7 @@ import { endAttempts } from "./endAttempts.ts"
 import { enqueueMany } from "./enqueueMany.ts"
 import { tables } from "./tables.ts"
 import { take } from "./take.ts"
+import { view } from "./view.ts"
 
 export const jobs: Migration = {
   version: 1,
@@ -17,6 +18,7 @@ export const jobs: Migration = {
     claim(schema),
     bury(schema),
     endAttempts(schema),
-    take(schema)
+    take(schema),
+    view(schema)
   ]
 }

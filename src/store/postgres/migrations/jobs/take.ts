@@ -28,7 +28,9 @@ BEGIN
     RETURNING t.again, t.attempt, t.failures, t.crashes, t.deadline_ms, t.slot, t.priority, t.queue, t.kind INTO found_pointer;
     IF FOUND THEN RETURN NEXT found_pointer; RETURN; END IF;
 
-    EXECUTE format('SELECT ticket FROM ${schema}.job_%s WHERE id = $1', home) INTO first_ticket USING wanted;
+    EXECUTE format(
+      'SELECT ticket FROM ${schema}.job_0 WHERE id = $1 UNION ALL SELECT ticket FROM ${schema}.job_%s WHERE id = $1 LIMIT 1', home
+    ) INTO first_ticket USING wanted;
     SELECT * INTO found_ticket FROM ${schema}.ticket WHERE id = first_ticket AND fresh FOR UPDATE;
     IF found_ticket.jobs @> wanted THEN
       IF found_ticket.size = 1 THEN
