@@ -83,7 +83,12 @@ layer(layerSuite, { excludeTestServices: true })("PostgreSQL and the model", (it
   it.effect(
     "end in a state some order explains, when several callers meet [LK-O2]",
     () =>
-      check("orders tried", meeting, (met) => Effect.flatMap(postgres, (store) => meet(met, makeModel(), store)), 60),
+      check(
+        "lines tried in one order or another",
+        meeting,
+        (met) => Effect.flatMap(postgres, (store) => meet(met, makeModel(), store)),
+        60
+      ),
     120_000
   )
 })

@@ -31,7 +31,7 @@ interface Reached {
   readonly positions: ReadonlyArray<number>
 }
 
-/** Answers how many orders were tried before one explained what happened. */
+/** Answers how many lines were tried, in one order or another, until an order explained what happened. */
 export const meet = Effect.fnUntraced(function* (
   { before, callers }: Meeting,
   model: Model,
@@ -69,13 +69,13 @@ export const meet = Effect.fnUntraced(function* (
       return line === undefined ? [] : [{ caller, line }]
     })
     if (next.length === 0) {
-      tried++
       const held = yield* survey(reached.model)
       const found = difference(inOrder(held.tell(reached.names)), contents, "contents")
       if (found !== undefined) nearest = `the last order that gives these answers ends otherwise: ${found}`
       return found === undefined
     }
     for (const { caller, line } of next) {
+      tried++
       for (const step of yield* steps(reached, caller, line)) {
         if (yield* explains(step)) return true
       }

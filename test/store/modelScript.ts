@@ -147,7 +147,9 @@ const finish: Arbitrary.Arbitrary<Command> = Arbitrary.all({
   by: oneOf(undefined, undefined, undefined, undefined, undefined, undefined, undefined, undefined, undefined, 0, 1)
 })
 
-const oneJob = (...moves: ReadonlyArray<"cancel" | "setAside" | "runNow" | "redrive" | "purge" | "show">) =>
+type OneJob = "cancel" | "setAside" | "runNow" | "redrive" | "purge" | "show"
+
+const oneJob = (job: Arbitrary.Arbitrary<number>, ...moves: ReadonlyArray<OneJob>) =>
   Arbitrary.all({ move: oneOf(...moves), job })
 
 const batch: Arbitrary.Arbitrary<Command> = weighted<Command>(
@@ -178,7 +180,7 @@ const declareDead: Arbitrary.Arbitrary<Command> = Arbitrary.all({
 })
 
 /** The moves that can meet. */
-const moves: ReadonlyArray<readonly [number, Arbitrary.Arbitrary<Command>]> = [
+const moves = (job: Arbitrary.Arbitrary<number>): ReadonlyArray<readonly [number, Arbitrary.Arbitrary<Command>]> => [
   [3, enqueue],
   [5, claim],
   [6, finish],
@@ -186,9 +188,9 @@ const moves: ReadonlyArray<readonly [number, Arbitrary.Arbitrary<Command>]> = [
   [1, rescue],
   [1, Arbitrary.all({ move: constant("release"), attempts: some(attempt, 2) })],
   [3, resume],
-  [4, oneJob("cancel")],
-  [4, oneJob("redrive", "redrive", "setAside", "runNow")],
-  [1, oneJob("purge")],
+  [4, oneJob(job, "cancel")],
+  [4, oneJob(job, "redrive", "redrive", "setAside", "runNow")],
+  [1, oneJob(job, "purge")],
   [1, Arbitrary.all({ move: constant("postpone"), job, hours: oneOf(1, 2) })],
   [
     2,
@@ -205,7 +207,7 @@ const moves: ReadonlyArray<readonly [number, Arbitrary.Arbitrary<Command>]> = [
 const around: ReadonlyArray<readonly [number, Arbitrary.Arbitrary<Command>]> = [
   [1, Arbitrary.all({ move: oneOf("beat", "beat", "forget"), worker })],
   [1, Arbitrary.all({ move: constant("page"), queue, after: oneOf(undefined, 1, 3), limit: oneOf(2, 9) })],
-  [1, oneJob("show")],
+  [1, oneJob(job, "show")],
   [1, elapse]
 ]
 
@@ -226,7 +228,7 @@ const aside = (job: number): Script => [
 
 /** Lines that seldom meet by chance. */
 const phrases: Arbitrary.Arbitrary<Script> = weighted<Script>(
-  [24, phrase(weighted(...moves, ...around))],
+  [24, phrase(weighted(...moves(job), ...around))],
   [3, phrase(enqueue, claim)],
   [3, phrase(claim, finish)],
   [3, phrase(elapse, batch)],
@@ -250,7 +252,11 @@ export interface Meeting {
   readonly callers: ReadonlyArray<Script>
 }
 
-export const meeting: Arbitrary.Arbitrary<Meeting> = Arbitrary.all({
-  before: script({ minLength: 0, maxLength: 16 }),
-  callers: Arbitrary.array(some(weighted(...moves, [1, declareDead]), 2), { minLength: 2, maxLength: 3 })
+/** They meet over one job, more often than not. */
+export const meeting: Arbitrary.Arbitrary<Meeting> = Arbitrary.flatMap(job, (same) => {
+  const line = weighted<Command>(...moves(oneOf(same, same, same, 0)), [1, declareDead])
+  return Arbitrary.all({
+    before: script({ minLength: 0, maxLength: 16 }),
+    callers: Arbitrary.array(some(line, 2), { minLength: 2, maxLength: 3 })
+  })
 })

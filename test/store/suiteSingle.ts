@@ -302,6 +302,23 @@ export const single = (test: Test): void => {
       assert.deepStrictEqual((yield* told(id)).at(-1), "4 completed")
     }))
 
+  test("drives a job again while others still run under the lease it had", (world) =>
+    Effect.gen(function* () {
+      const { claim, enqueue, finish, isAt, register, show, store } = world
+      const worker = yield* register
+      yield* enqueue({}, {})
+      const [first, other] = (yield* claim(worker)).jobs
+      yield* finish(worker, first!, died)
+      yield* store.redrive(first!.id)
+      const [again] = (yield* claim(worker)).jobs
+      assert.deepInclude(again, { id: first!.id, attempt: 2 })
+      assert.deepInclude(yield* show(first!.id), { place: "running", attempt: 2 })
+      assert.strictEqual(yield* finish(worker, first!, released), "refused")
+      assert.strictEqual(yield* finish(worker, again!, released), "accepted")
+      assert.deepInclude(yield* show(first!.id), { place: "ready", attempt: 2 })
+      yield* isAt("running", other!.id)
+    }))
+
   test("purges a dead job, and only a dead one", ({ dead, enqueue, store }) =>
     Effect.gen(function* () {
       const id = yield* dead()
