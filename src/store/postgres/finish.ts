@@ -48,14 +48,17 @@ const later = (wait: Duration.Duration) =>
   Duration.toMillis(wait) <= 0 ? ({ next: "ready" } as const) : ({ next: "timed", in: wait } as const)
 
 export const finishing = (sql: PgClient, schema: string, open: OpenLeases): Pick<Store["Service"], "finish"> => {
-  const statement = `SELECT ended FROM ${schema}.end_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
+  const statement = `SELECT ended, ended_attempts FROM ${schema}.end_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
 
   const finish = Effect.fnUntraced(function* (worker: WorkerId, ends: ReadonlyArray<AttemptEnd>) {
     if (ends.length === 0) return []
     const said = ends.map(({ ending }) => say(ending))
     const numbers = ends.map(({ id }) => numberOf(id))
     const joined = yield* Effect.serviceOption(sql.transactionService)
-    const rows = yield* sql.unsafe<{ readonly ended: ReadonlyArray<bigint> | null }>(statement, [
+    const rows = yield* sql.unsafe<{
+      readonly ended: ReadonlyArray<bigint> | null
+      readonly ended_attempts: ReadonlyArray<number>
+    }>(statement, [
       worker,
       int8s(ends.map(({ lease }) => lease)),
       int8s(numbers),
@@ -71,8 +74,15 @@ export const finishing = (sql: PgClient, schema: string, open: OpenLeases): Pick
       texts(said.map(({ policy }) => policy ?? null)),
       joined._tag === "Some" ? null : int8s(open.over(ends))
     ])
-    const ended = new Set(rows.flatMap((row) => row.ended ?? []))
-    const answers = numbers.map((number): Acceptance => (ended.delete(number) ? "accepted" : "refused"))
+    // One job at most once: two attempts of it cannot both have been running.
+    const ended = new Map(
+      rows.flatMap((row) => row.ended?.map((job, at) => [job, row.ended_attempts[at]] as const) ?? [])
+    )
+    const answers = ends.map(({ attempt }, index): Acceptance => {
+      const accepted = ended.get(numbers[index]!) === attempt
+      if (accepted) ended.delete(numbers[index]!)
+      return accepted ? "accepted" : "refused"
+    })
     if (!answers.includes("refused")) return answers
     return yield* tellRepeated(worker, ends, said, answers)
   })

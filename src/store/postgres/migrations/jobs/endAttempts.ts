@@ -10,13 +10,13 @@
  * \`nexts\` says where each job goes: completed, cancelled, dead, ready, timed or waiting. \`whole\` are the leases the
  * caller believes to be over; one that is not stays. NULL leaves all of them: removing a lease late is harmless, and
  * a handler's own transaction must not hold what a rescue would wait for.
- * Answers the jobs whose attempts ended here, by where they went.
+ * Answers the attempts that ended here, by where their jobs went.
  */
 export const endAttempts = (schema: string) => `
 CREATE FUNCTION ${schema}.end_attempts(
   ender bigint, leases bigint[], jobs bigint[], attempts int[], rans int[], states text[], nexts text[], next_ins bigint[],
   reasons text[], errors jsonb[], outputs jsonb[], tokens text[], policies text[], whole bigint[],
-  OUT place text, OUT queue text, OUT ended bigint[]
+  OUT place text, OUT queue text, OUT ended bigint[], OUT ended_attempts int[]
 ) RETURNS SETOF record LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_nestloop = off SET enable_mergejoin = off
 SET jit = off AS $$
@@ -47,12 +47,12 @@ BEGIN
       JOIN unnest(held) AS lease ON lease.id = said.lease AND lease.attempt = said.attempt AND lease.jobs @> said.job
       ORDER BY said.job
       ON CONFLICT DO NOTHING
-      RETURNING job
+      RETURNING job, attempt
     )
-    SELECT 'completed', array_agg(job) INTO place, ended FROM done;
+    SELECT 'completed', array_agg(job), array_agg(attempt) INTO place, ended, ended_attempts FROM done;
     RETURN NEXT;
   ELSE
-    FOR place, queue, ended, died IN
+    FOR place, queue, ended, ended_attempts, died IN
       WITH input AS MATERIALIZED (
         SELECT said.*, lease.worker, lease.size, lease.slot, lease.priority, lease.queue, lease.kind, lease.deadline_ms,
           lease.failures + (said.state IN ('failed', 'died'))::int AS failures,
@@ -89,7 +89,7 @@ BEGIN
         SELECT job, token, moment + next_in * interval '1 ms', policy, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind
         FROM follow WHERE goes = 'waiting'
       )
-      SELECT goes, queue, array_agg(job),
+      SELECT goes, queue, array_agg(job), array_agg(attempt),
         CASE WHEN goes = 'dead' THEN array_agg((job, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind, because)::${schema}.pointer) END
       FROM follow GROUP BY goes, queue
     LOOP
