@@ -72,8 +72,8 @@ const make = (sql: PgClient, schema: string) => {
     return emptyStorage(
       tables,
       [`LOCK TABLE ${tables.join(", ")} IN ACCESS EXCLUSIVE MODE NOWAIT`],
-      // What moved to the attic or the dead is whole there.
-      `SELECT NOT EXISTS (
+      // What moved to the attic or the dead is whole there. A lease that is left over must meet the ends of its attempts.
+      `SELECT NOT EXISTS (SELECT FROM ${schema}.lease WHERE lease.slot = ${slot}) AND NOT EXISTS (
         SELECT FROM ${schema}.job_${slot} AS body WHERE NOT EXISTS (
           SELECT FROM ${schema}.attempt_end_${slot} AS done WHERE done.job = body.id
           AND (done.final IN ('moved', 'dead')
@@ -153,7 +153,8 @@ const make = (sql: PgClient, schema: string) => {
   const clearAtticStatement = `
     WITH over AS MATERIALIZED (
       SELECT job, slot FROM ${schema}.attempt_end_0
-      WHERE final = 'dead' OR final IS NOT NULL AND ended_at < clock_timestamp() - (SELECT retention FROM ${schema}.ring)
+      WHERE (final = 'dead' OR final <> 'revived' AND ended_at < clock_timestamp() - (SELECT retention FROM ${schema}.ring))
+        AND NOT EXISTS (SELECT FROM ${schema}.lease WHERE lease.jobs @> attempt_end_0.job AND lease.slot = attempt_end_0.slot)
       LIMIT $1 FOR UPDATE SKIP LOCKED
     ), bodies AS (
       DELETE FROM ${schema}.job_0 AS body USING over WHERE body.id = over.job AND body.slot = over.slot

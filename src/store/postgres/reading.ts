@@ -37,14 +37,20 @@ interface Row {
 }
 
 export const reading = (sql: PgClient, schema: string): Pick<Store["Service"], "place" | "show" | "page"> => {
+  /** How often a job ended so since it was enqueued, or last driven again. */
+  const counted = (slot: number, states: string) => `(
+        SELECT count(*)::int FROM ${schema}.attempt_end_${slot} AS line WHERE line.job = body.id AND line.state IN ${states}
+        AND line.attempt > ALL (SELECT attempt FROM ${schema}.attempt_end_${slot} WHERE job = body.id AND final = 'revived')
+      )`
+
   /** Where a body stands. Over, or copied to the attic: no pointer speaks of this one. Else one pointer does. */
   const standing = (slot: number) => `
       SELECT CASE final WHEN 'dead' THEN 'purged' ELSE final END AS place, coalesce(queue, body.queue) AS queue,
         coalesce(priority, body.priority) AS priority, attempt,
-        (SELECT count(*)::int FROM ${schema}.attempt_end_${slot} AS line WHERE line.job = body.id AND line.state IN ('failed', 'died')) AS failures,
-        (SELECT count(*)::int FROM ${schema}.attempt_end_${slot} AS line WHERE line.job = body.id AND line.state = 'rescued') AS crashes,
+        ${counted(slot, "('failed', 'died')")} AS failures,
+        ${counted(slot, "('rescued')")} AS crashes,
         NULL::timestamptz AS due
-      FROM ${schema}.attempt_end_${slot} WHERE job = body.id AND final IS NOT NULL
+      FROM ${schema}.attempt_end_${slot} WHERE job = body.id AND final <> 'revived'
       UNION ALL
       SELECT 'waiting', queue, priority, attempt, failures, crashes, expires_at FROM ${schema}.wait WHERE job = body.id
       UNION ALL
@@ -56,7 +62,7 @@ export const reading = (sql: PgClient, schema: string): Pick<Store["Service"], "
       WHERE id = body.ticket AND fresh AND jobs @> body.id
       UNION ALL
       SELECT 'running', queue, priority, attempt, failures, crashes, deadline_at FROM ${schema}.lease
-      WHERE jobs @> body.id AND NOT EXISTS (
+      WHERE jobs @> body.id AND slot = body.slot AND NOT EXISTS (
         SELECT FROM ${schema}.attempt_end_${slot} AS done WHERE done.job = body.id AND done.attempt = lease.attempt
       )
       LIMIT 1`

@@ -114,29 +114,30 @@ export const single = (
     INSERT INTO ${schema}.ticket (${ticketColumns})
     SELECT ${ticketOf("attempt", "coalesce($4::smallint, priority)", "coalesce($5::text, queue)")} FROM taken RETURNING again`
 
-  const lockDead = `SELECT FROM ${schema}.dead WHERE job = $1 FOR UPDATE`
-  const clearAttic = [`DELETE FROM ${schema}.attempt_end_0 WHERE job = $1`, `DELETE FROM ${schema}.job_0 WHERE id = $1`]
-  const reviveStatement = `
+  // Its slot may be emptied by now: the body comes back in the attic, under the same id, unless it is there already.
+  // Then its ends stay too: a lease that is left over from an attempt must go on to meet that attempt's end.
+  const redriveStatement = `
     WITH gone AS (
       DELETE FROM ${schema}.dead WHERE job = $1 RETURNING dead.*, -abs(slot) AS attic
+    ), revived AS (
+      UPDATE ${schema}.attempt_end_0 AS line SET final = 'revived' FROM gone
+      WHERE line.job = gone.job AND line.final = 'dead' RETURNING line.job
     ), body AS (
       INSERT INTO ${schema}.job (id, enqueued_at, deadline_ms, slot, priority, queue, kind, payload, details, history)
       SELECT job, enqueued_at, deadline_ms, attic, priority, queue, kind, payload, details, history FROM gone
+      WHERE NOT EXISTS (SELECT FROM revived)
     )
     INSERT INTO ${schema}.ticket (${ticketColumns})
     SELECT ${ticketOf("attempt")} FROM (
       SELECT job, attempt, 0 AS failures, 0 AS crashes, deadline_ms, attic AS slot, priority, queue, kind FROM gone
-    ) revived`
+    ) revived
+    RETURNING again`
 
-  /** Its slot may be emptied by now: the body comes back in the attic, under the same id. */
   const redrive = Effect.fnUntraced(function* (id: JobId) {
-    const number = numberOf(id)
-    const locked = yield* sql.unsafe(lockDead, [number])
-    if (locked.length === 0) return { moved: false, place: yield* placeOf(id) } satisfies MoveResult
-    for (const statement of clearAttic) yield* sql.unsafe(statement, [number])
-    yield* sql.unsafe(reviveStatement, [number])
-    return { moved: true, place: Option.some<Place>("ready") } satisfies MoveResult
-  }, sql.withTransaction)
+    const rows = yield* sql.unsafe(redriveStatement, [numberOf(id)])
+    const place = rows.length > 0 ? Option.some<Place>("ready") : yield* placeOf(id)
+    return { moved: rows.length > 0, place } satisfies MoveResult
+  })
 
   return {
     cancel,

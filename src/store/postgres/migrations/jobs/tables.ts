@@ -69,7 +69,7 @@ export const tables = (schema: string): ReadonlyArray<string> => [
   ran_ms int CHECK (ran_ms >= 0),
   slot smallint NOT NULL,
   state text COLLATE "C" NOT NULL CHECK (state IN ('completed', 'failed', 'snoozed', 'parked', 'released', 'died', 'cancelled', 'rescued', 'resumed', 'expired', 'set aside', 'moved')),
-  final text COLLATE "C" CHECK (final IN ('completed', 'cancelled', 'dead', 'moved')),
+  final text COLLATE "C" CHECK (final IN ('completed', 'cancelled', 'dead', 'moved', 'revived')),
   queue text COLLATE "C",
   priority smallint,
   reason text,
@@ -77,7 +77,7 @@ export const tables = (schema: string): ReadonlyArray<string> => [
   output jsonb,
   PRIMARY KEY (job, attempt, slot)
 ) PARTITION BY LIST (slot)`,
-  `COMMENT ON TABLE ${schema}.attempt_end IS 'Ends: the primary key lets an attempt end once. final says where the job stands for good, or that its body went to the attic; queue and priority are kept where they can differ from the body.'`,
+  `COMMENT ON TABLE ${schema}.attempt_end IS 'Ends: the primary key lets an attempt end once. final says where the job stands for good, that its body went to the attic (moved), or that it was for good until somebody drove it again (revived); queue and priority are kept where they can differ from the body.'`,
 
   ...["job", "attempt_end"].flatMap((table) => [
     `CREATE TABLE ${schema}.${table}_0 PARTITION OF ${schema}.${table} FOR VALUES IN (${numbers(-slots, 0).join(", ")})`,

@@ -10,7 +10,7 @@ FROM ${schema}.job AS body
 CROSS JOIN LATERAL (
   SELECT final AS place, coalesce(queue, body.queue) AS queue, coalesce(priority, body.priority) AS priority, attempt,
     NULL::int AS failures, NULL::int AS crashes, NULL::timestamptz AS due, reason
-  FROM ${schema}.attempt_end WHERE job = body.id AND slot = body.slot AND final IS NOT NULL
+  FROM ${schema}.attempt_end WHERE job = body.id AND slot = body.slot AND final <> 'revived'
   UNION ALL
   SELECT 'waiting', queue, priority, attempt, failures, crashes, expires_at, NULL FROM ${schema}.wait WHERE job = body.id
   UNION ALL
@@ -22,7 +22,7 @@ CROSS JOIN LATERAL (
   WHERE id = body.ticket AND fresh AND jobs @> body.id
   UNION ALL
   SELECT 'running', queue, priority, attempt, failures, crashes, deadline_at, NULL FROM ${schema}.lease
-  WHERE jobs @> body.id AND NOT EXISTS (
+  WHERE jobs @> body.id AND slot = body.slot AND NOT EXISTS (
     SELECT FROM ${schema}.attempt_end AS done
     WHERE done.job = body.id AND done.slot = body.slot AND done.attempt = lease.attempt
   )
