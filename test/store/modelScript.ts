@@ -186,7 +186,7 @@ const moves = (job: Arbitrary.Arbitrary<number>): ReadonlyArray<readonly [number
   [6, finish],
   [2, batch],
   [1, rescue],
-  [1, Arbitrary.all({ move: constant("release"), attempts: some(attempt, 2) })],
+  [1, Arbitrary.all({ move: constant("release"), attempts: some(attempt, 3) })],
   [3, resume],
   [4, oneJob(job, "cancel")],
   [4, oneJob(job, "redrive", "redrive", "setAside", "runNow")],
@@ -226,6 +226,18 @@ const aside = (job: number): Script => [
   { move: "redrive", job }
 ]
 
+const wantedTwice = (job: number): Script => [
+  { move: "claim", worker: 0, kinds: ["x", "y"], queues: [["post", 9]] },
+  { move: "cancel", job },
+  { move: "cancel", job }
+]
+
+const shortly = (limit: number): Script => [
+  { move: "enqueue", jobs: [2, 1, 2].map((hours) => ({ queue: "post", kind: "x", priority: 5, in: hours })) },
+  { move: "elapse", hours: 2 },
+  { move: "promote", limit }
+]
+
 /** Lines that seldom meet by chance. */
 const phrases: Arbitrary.Arbitrary<Script> = weighted<Script>(
   [24, phrase(weighted(...moves(job), ...around))],
@@ -236,6 +248,8 @@ const phrases: Arbitrary.Arbitrary<Script> = weighted<Script>(
   [1, phrase(Arbitrary.all({ move: constant("declareDead"), worker: constant(0), late: constant(true) }))],
   [1, phrase(finish, resume)],
   [1, Arbitrary.map(job, aside)],
+  [1, Arbitrary.map(attempt, wantedTwice)],
+  [1, Arbitrary.map(oneOf(1, 2), shortly)],
   [1, Arbitrary.map(queue, (queue) => [{ move: "pause", queue }, paused, { move: "unpause", queue }])]
 )
 

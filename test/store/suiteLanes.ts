@@ -189,6 +189,16 @@ export const lanes = (test: Test): void => {
       assert.strictEqual(yield* late.end(completed), "refused")
     }))
 
+  test("counts a hard deadline from the claim, however long the job was ready [LK-C4]", (world) =>
+    Effect.gen(function* () {
+      const { claim, elapse, enqueue, isAt, register, store } = world
+      const [id] = yield* enqueue({ deadline: hours(1) })
+      yield* elapse(hours(3))
+      yield* claim(yield* register)
+      assert.deepStrictEqual(yield* store.rescueOverdue(budget), nothingMoved)
+      yield* isAt("running", id!)
+    }))
+
   test("rescues the longest overdue first, and to the dead when the budget is spent [LK-C4]", (world) =>
     Effect.gen(function* () {
       const { elapse, isAt, running, store } = world

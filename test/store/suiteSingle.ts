@@ -252,7 +252,9 @@ export const single = (test: Test): void => {
       assert.deepStrictEqual(yield* store.reassign(nobody, { queue: "bulk" }), noSuchJob)
       assert.deepInclude(yield* show(c!), { queue: "post", priority: 3, attempt: 0, history: [] })
       assert.deepInclude(yield* show(b!), { queue: "bulk", priority: 5 })
-      assert.deepStrictEqual(yield* claimedIds(worker), [c, a])
+      const later = yield* enqueue({}, {})
+      assert.deepStrictEqual(yield* store.reassign(later[1]!, {}), movedTo("ready"))
+      assert.deepStrictEqual(yield* claimedIds(worker), [c, later[1], a, later[0]])
       assert.deepStrictEqual(yield* claimedIds(worker, 10, "bulk"), [b, d])
     }))
 
@@ -280,6 +282,18 @@ export const single = (test: Test): void => {
       const [again] = (yield* claim(yield* register)).jobs
       assert.deepInclude(again, { id, attempt: 2, failures: 0, crashes: 0 })
       assert.deepStrictEqual(yield* told(id), ["1 died: no such address"])
+    }))
+
+  test("drives a job again whose crash budget was spent, with a fresh one", (world) =>
+    Effect.gen(function* () {
+      const { declareDead, isAt, running, show, store } = world
+      const { id, worker } = yield* running()
+      yield* declareDead(worker)
+      yield* store.rescueWorker(worker, { limit: 1, crashBudget: 0 })
+      yield* isAt("dead", id)
+      assert.deepInclude(yield* show(id), { crashes: 1 })
+      yield* store.redrive(id)
+      assert.deepInclude(yield* show(id), { place: "ready", crashes: 0, attempt: 1 })
     }))
 
   test("drives a job again however often it dies, and its history grows", (world) =>
