@@ -9,19 +9,27 @@ export const migrate = Command.make(
   "migrate",
   {
     schema: schemaFlag,
-    sql: Flag.Boolean("sql").pipe(Flag.withDescription("Print the SQL instead of running it"), Flag.withDefault(false))
+    sql: Flag.Boolean("sql").pipe(Flag.withDescription("Print the SQL instead of running it"), Flag.withDefault(false)),
+    roles: Flag.Boolean("roles").pipe(
+      Flag.withDescription("Create the group roles too: producer, worker, maintenance, viewer, operator"),
+      Flag.withDefault(false)
+    )
   },
   Effect.fn(function* (flags) {
     const Migrations = yield* Effect.promise(() => import("../store/postgres/Migrations.ts"))
+    const Roles = yield* Effect.promise(() => import("../store/postgres/Roles.ts"))
     if (flags.sql) {
-      return yield* Console.log(Migrations.toSql(yield* configured({ schema: schemaName(flags.schema) })).trimEnd())
+      const options = yield* configured({ schema: schemaName(flags.schema) })
+      yield* Console.log(Migrations.toSql(options).trimEnd())
+      if (flags.roles) yield* Console.log(`\n${Roles.toSql(options).trimEnd()}`)
+      return
     }
     const { schema, url } = yield* configured({ url: databaseUrl, schema: schemaName(flags.schema) })
     const PgClient = yield* Effect.promise(() => import("@effect/sql-pg/PgClient"))
-    const report = yield* Migrations.migrate({ schema }).pipe(
-      Effect.provide(PgClient.layer({ url, applicationName: "lanekeeper migrate", maxConnections: 1 }))
-    )
-    return yield* Console.log(sentence(report))
+    yield* Effect.gen(function* () {
+      yield* Console.log(sentence(yield* Migrations.migrate({ schema })))
+      if (flags.roles) yield* Console.log(`Granted to the roles ${(yield* Roles.make({ schema })).join(", ")}`)
+    }).pipe(Effect.provide(PgClient.layer({ url, applicationName: "lanekeeper migrate", maxConnections: 1 })))
   })
 ).pipe(Command.withDescription("Bring the schema up to date; safe to run at every start, from many processes at once"))
 

@@ -7,7 +7,7 @@ import { migrations } from "../../src/store/postgres/migrations/index.ts"
 import { eventually } from "../support/eventually.ts"
 import { main, root, run, start } from "../support/processes.ts"
 import { runScript } from "../support/runScript.ts"
-import { TestDatabase } from "../support/TestDatabase.ts"
+import { randomName, TestDatabase } from "../support/TestDatabase.ts"
 
 const lanekeeper = (args: ReadonlyArray<string>, env: Readonly<Record<string, string | undefined>> = {}) =>
   run(process.execPath, [main, ...args], { env: { LANEKEEPER_SCHEMA: undefined, ...env } })
@@ -43,6 +43,25 @@ describe("lanekeeper migrate", () => {
       assert.match(first.stdout, new RegExp(`schema from_variable is (already )?at version ${latest}\n$`))
       const again = yield* lanekeeper(["migrate", "--schema", "from_variable"], { DATABASE_URL: url })
       assert.strictEqual(again.stdout, `Nothing to apply: schema from_variable is already at version ${latest}\n`)
+    }).pipe(Effect.scoped, Effect.provide(TestDatabase.layerEmpty))
+  )
+
+  it.live("makes the group roles on request, and prints what it would run [LK-N1]", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase
+      const sql = yield* PgClient
+      const schema = randomName("r")
+      const roles = ["producer", "worker", "maintenance", "viewer", "operator"].map((role) => `${schema}_${role}`)
+      const printed = yield* lanekeeper(["migrate", "--sql", "--roles", "--schema", schema])
+      for (const role of roles) assert.include(printed.stdout, `CREATE ROLE "${role}"`)
+      yield* Effect.addFinalizer(() =>
+        Effect.orDie(
+          Effect.forEach(["DROP OWNED BY", "DROP ROLE"], (verb) => sql.unsafe(`${verb} ${roles.join(", ")}`))
+        )
+      )
+      const made = yield* lanekeeper(["migrate", "--roles", "--schema", schema], { DATABASE_URL: url })
+      assert.strictEqual(made.code, 0, made.stderr)
+      assert.include(made.stdout, `Granted to the roles ${roles.join(", ")}`)
     }).pipe(Effect.scoped, Effect.provide(TestDatabase.layerEmpty))
   )
 

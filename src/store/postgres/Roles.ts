@@ -1,0 +1,129 @@
+/**
+ * Makes the group roles that hold no more than their part needs. The places are tables, so least privilege is a GRANT:
+ * who may not insert a lease cannot claim, and who may not select a body cannot read a payload.
+ *
+ * Made on request, for it takes the right to create roles. A login becomes a member: `GRANT lanekeeper_worker TO app`.
+ */
+import { PgClient } from "@effect/sql-pg/PgClient"
+import * as Effect from "effect/Effect"
+import * as DatabaseError from "./DatabaseError.ts"
+import { shelves, slots } from "./migrations/jobs/tables.ts"
+import { defaultName, quoted, type SchemaName } from "./SchemaName.ts"
+
+/** Producers enqueue. Workers claim and finish. Maintenance runs lanes. Viewers read. Operators read and move jobs. */
+export const roles = ["producer", "worker", "maintenance", "viewer", "operator"] as const
+
+export type Role = (typeof roles)[number]
+
+export const roleName = (schema: SchemaName, role: Role) => `${schema}_${role}`
+
+type Privilege = "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "TRUNCATE"
+
+const all = ["SELECT", "INSERT", "UPDATE", "DELETE"] as const
+
+/** To lock a row is an UPDATE to PostgreSQL. */
+const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privilege>>>>> = {
+  producer: { ring: ["SELECT"], migration: ["SELECT"], job: ["INSERT"], ticket: ["INSERT"], timed: ["INSERT"] },
+  worker: {
+    ring: ["SELECT"],
+    migration: ["SELECT"],
+    queue: ["SELECT"],
+    job: ["SELECT", "INSERT"],
+    attempt_end: ["SELECT", "INSERT"],
+    ticket: all,
+    timed: ["INSERT"],
+    wait: ["INSERT"],
+    dead: ["INSERT"],
+    lease: all,
+    worker: all
+  },
+  maintenance: {
+    ring: ["SELECT"],
+    migration: ["SELECT"],
+    queue: ["SELECT"],
+    job: ["SELECT", "INSERT", "DELETE", "TRUNCATE"],
+    attempt_end: ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"],
+    ticket: ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"],
+    timed: all,
+    wait: all,
+    dead: ["SELECT", "INSERT", "DELETE"],
+    lease: ["SELECT", "UPDATE", "DELETE"],
+    worker: all
+  },
+  viewer: Object.fromEntries(
+    [
+      "ring",
+      "migration",
+      "queue",
+      "job",
+      "attempt_end",
+      "ticket",
+      "timed",
+      "wait",
+      "dead",
+      "lease",
+      "worker",
+      "jobs"
+    ].map((table) => [table, ["SELECT"]])
+  ),
+  operator: {
+    queue: ["SELECT", "INSERT", "UPDATE"],
+    job: ["SELECT", "INSERT"],
+    attempt_end: ["SELECT", "INSERT", "UPDATE"],
+    ticket: all,
+    timed: all,
+    wait: all,
+    dead: ["SELECT", "INSERT", "DELETE"],
+    lease: ["SELECT", "UPDATE"]
+  }
+}
+
+/** Who writes pointers draws their numbers. */
+const sequences: Readonly<Record<Role, ReadonlyArray<string>>> = {
+  producer: ["job_number", "pointer_number"],
+  worker: ["job_number", "pointer_number", "lease_number"],
+  maintenance: ["pointer_number"],
+  viewer: [],
+  operator: ["pointer_number"]
+}
+
+const parts: Readonly<Record<string, ReadonlyArray<string>>> = {
+  job: Array.from({ length: slots + 1 }, (_, slot) => `job_${slot}`),
+  attempt_end: Array.from({ length: slots + 1 }, (_, slot) => `attempt_end_${slot}`),
+  ticket: Array.from({ length: shelves }, (_, shelf) => `ticket_${shelf}`)
+}
+
+const statements = (schema: SchemaName): ReadonlyArray<string> => {
+  const within = quoted(schema)
+  return roles.flatMap((role) => {
+    const name = `"${roleName(schema, role)}"`
+    return [
+      // There is no CREATE ROLE IF NOT EXISTS, and two who look first would both create.
+      `DO $$ BEGIN CREATE ROLE ${name} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$`,
+      `GRANT USAGE ON SCHEMA ${within} TO ${name}`,
+      // A statement that names a slot itself is checked against that slot.
+      ...Object.entries(grants[role]).map(([table, privileges]) => {
+        const tables = [table, ...(parts[table] ?? [])].map((part) => `${within}.${part}`)
+        return `GRANT ${privileges.join(", ")} ON ${tables.join(", ")} TO ${name}`
+      }),
+      ...sequences[role].map((sequence) => `GRANT USAGE ON SEQUENCE ${within}.${sequence} TO ${name}`),
+      ...(role === "operator" ? [`GRANT "${roleName(schema, "viewer")}" TO ${name}`] : [])
+    ]
+  })
+}
+
+/** Creates the roles that are missing and grants what each needs. Can be run again at any time. */
+export const make = Effect.fn("Roles.make")(function* (options: { readonly schema?: SchemaName | undefined } = {}) {
+  const schema = options.schema ?? defaultName
+  const sql = yield* PgClient
+  yield* sql
+    .withTransaction(
+      Effect.forEach(statements(schema), (statement) => sql.unsafe(statement).unprepared, { discard: true })
+    )
+    .pipe(DatabaseError.explain(sql, "run it as a login with CREATEROLE that owns the schema"))
+  return roles.map((role) => roleName(schema, role))
+})
+
+/** Prints what `make` runs, as a script. */
+export const toSql = (options: { readonly schema?: SchemaName | undefined } = {}): string =>
+  ["BEGIN", ...statements(options.schema ?? defaultName), "COMMIT"].map((statement) => `${statement};\n`).join("\n")
