@@ -20,7 +20,7 @@ const summed = (parts: ReadonlyArray<Part>): Moved => {
     scheduled: count("timed"),
     dead: count("dead"),
     cancelled: count("cancelled"),
-    queues: [...new Set(queues)].sort()
+    queues: [...new Set(queues)].toSorted()
   }
 }
 

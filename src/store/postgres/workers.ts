@@ -6,9 +6,9 @@ import type { LeaseId, Store, WorkerId } from "../Store.ts"
 
 type Workers = "register" | "beat" | "workers" | "declareDead" | "forget" | "pause" | "unpause" | "pausedQueues"
 
-export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Service"], Workers> => {
-  const any = (rows: ReadonlyArray<unknown>) => rows.length > 0
+const any = (rows: ReadonlyArray<unknown>) => rows.length > 0
 
+export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Service"], Workers> => {
   const beatStatement = `
     WITH beat AS (
       UPDATE ${schema}.worker SET beat_at = clock_timestamp(), beats = beats + 1
