@@ -73,9 +73,9 @@ layer(layerSuite, { excludeTestServices: true })("PostgreSQL and the model", (it
     () =>
       check(
         "lines on both stores",
-        script({ minLength: 1, maxLength: 45 }),
+        script({ minLength: 1, maxLength: 35 }),
         (drawn) => Effect.as(replay(drawn), drawn.length),
-        25
+        16
       ),
     120_000
   )
