@@ -34,6 +34,28 @@ export interface NewJob {
   readonly details?: unknown
 }
 
+/** Lets a job in unless the last one under its key stands where it counts. Keys belong to a kind. */
+export interface Uniqueness {
+  /** A key of the caller's own, some fields of the payload, or all of it. */
+  readonly by: { readonly key: string } | { readonly fields: ReadonlyArray<string> } | "payload"
+  readonly places: ReadonlyArray<Place>
+  /** A job enqueued longer ago does not count. */
+  readonly period?: Duration.Duration | undefined
+  /**
+   * What becomes of the two. `keep`: the one there stays, the new one is not enqueued. `debounce`: the same, and one
+   * that is scheduled is put off to the new one's time. `replace`: the one there is cancelled for the new one. `merge`:
+   * the same, and the new one has the fields of both payloads.
+   */
+  readonly onConflict: "keep" | "debounce" | "replace" | "merge"
+}
+
+/** What came of enqueueing a job under a key. `id` is the job that is there now, `former` the one that gave way. */
+export interface Enqueued {
+  readonly id: JobId
+  readonly outcome: "enqueued" | "kept" | "debounced" | "replaced" | "merged"
+  readonly former: Option.Option<JobId>
+}
+
 /** One attempt, handed to a worker under a lease. */
 export interface Claimed {
   readonly id: JobId
@@ -160,6 +182,14 @@ export class Store extends Context.Service<
   {
     /** – → ready or scheduled. All of them or none; ids in the order given. */
     readonly enqueue: (jobs: ReadonlyArray<NewJob>) => Effect.Effect<ReadonlyArray<JobId>, SqlError>
+    /** – → ready or scheduled, one after another, unless their keys say otherwise. All of them or none. */
+    readonly enqueueUnique: (
+      jobs: ReadonlyArray<NewJob & { readonly unique: Uniqueness }>
+    ) => Effect.Effect<ReadonlyArray<Enqueued>, SqlError>
+    /** Runs an effect that enqueues: all it enqueued or, when it fails, none. Joins a transaction that is open. */
+    readonly atomically: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
+    /** Runs an effect when what was enqueued can be seen by others: at once, or when the open transaction commits. */
+    readonly afterCommit: (effect: Effect.Effect<void>) => Effect.Effect<void>
     /** ready → running. By priority; then those that were ready before, before fresh ones; then by age. */
     readonly claim: (options: ClaimOptions) => Effect.Effect<Claim, SqlError>
     /** running → wherever each ending leads. Answers in the order given. A cancel that waits wins over a next attempt. */

@@ -14,6 +14,7 @@ import { lanes } from "./suiteLanes.ts"
 import { reads } from "./suiteReads.ts"
 import { single } from "./suiteSingle.ts"
 import { workers } from "./suiteWorkers.ts"
+import { uniques } from "./suiteUnique.ts"
 import { makeWorld, type World } from "./suiteWorld.ts"
 
 export interface StoreUnderTest<R> {
@@ -37,6 +38,9 @@ export const suite = <R>({ elapse, empty, it }: StoreUnderTest<R>): void => {
 
   describe("enqueue and claim", () => {
     claims(test)
+  })
+  describe("uniqueness", () => {
+    uniques(test)
   })
   describe("finish", () => {
     endings(test)

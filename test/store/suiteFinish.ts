@@ -189,4 +189,20 @@ export const endings = (test: Test): void => {
       assert.deepStrictEqual([count("accepted"), count("repeated"), count("refused")], [1, 1, 6])
       assert.lengthOf((yield* show(id)).history, 1)
     }))
+
+  test("keeps an ending whose text the database cannot store, with a mark in its place, and its batch [LK-B9]", (world) =>
+    Effect.gen(function* () {
+      const { claim, enqueue, isAt, register, show, store } = world
+      yield* enqueue({}, {})
+      const worker = yield* register
+      const [one, two] = (yield* claim(worker)).jobs
+      const odd: Ending = { _tag: "Died", error: { "a\u0000": ["\ud800"] }, reason: "NUL \u0000" }
+      assert.deepStrictEqual(yield* store.finish(worker, [endOf(one!, odd), endOf(two!, completed)]), [
+        "accepted",
+        "accepted"
+      ])
+      yield* isAt("completed", two!.id)
+      const [line] = (yield* show(one!.id)).history
+      assert.deepStrictEqual([line!.error, line!.reason], [{ "a\ufffd": ["\ufffd"] }, "NUL \ufffd"])
+    }))
 }

@@ -14,6 +14,7 @@ export const elapse = Effect.fnUntraced(function* (time: Duration.Input) {
   yield* sql`
     WITH passed AS (SELECT ${Duration.toMillis(time)} * interval '1 ms' AS time),
     timed AS (UPDATE lanekeeper.timed SET run_at = run_at - time FROM passed),
+    keys AS (UPDATE lanekeeper.unique_key SET enqueued_at = enqueued_at - time FROM passed),
     waits AS (UPDATE lanekeeper.wait SET expires_at = expires_at - time FROM passed)
     UPDATE lanekeeper.lease SET deadline_at = deadline_at - time FROM passed
   `
@@ -22,7 +23,18 @@ export const elapse = Effect.fnUntraced(function* (time: Duration.Input) {
 /** Empties the store: cheaper than a database for every test. */
 export const empty = Effect.gen(function* () {
   const sql = yield* PgClient
-  for (const table of ["job", "attempt_end", "ticket", "timed", "lease", "wait", "dead", "worker", "queue"]) {
+  for (const table of [
+    "job",
+    "attempt_end",
+    "ticket",
+    "timed",
+    "lease",
+    "wait",
+    "dead",
+    "worker",
+    "queue",
+    "unique_key"
+  ]) {
     yield* sql.unsafe(`DELETE FROM lanekeeper.${table}`)
   }
   return yield* Store

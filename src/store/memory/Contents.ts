@@ -3,6 +3,7 @@
  * Every move goes through `put`, which consumes a job's pointer by replacing it. Nothing here waits, so a move that is
  * one synchronous function is one transaction.
  */
+import { storableText } from "../../domain/json.ts"
 import type { EndState, Expiry } from "../../domain/Attempt.ts"
 import { type JobId, numberOf, type Place, places } from "../../domain/Job.ts"
 import type { LeaseId, Moved, MoveResult, WorkerId } from "../Store.ts"
@@ -69,6 +70,8 @@ export interface Contents {
   readonly at: Readonly<Record<Place, Set<Job>>>
   readonly leases: Map<LeaseId, Lease>
   readonly workers: Map<WorkerId, Worker>
+  /** The last job enqueued under each key. */
+  readonly uniques: Map<string, JobId>
   readonly paused: Set<string>
   numbers: { job: bigint; lease: bigint; worker: bigint; turn: number }
 }
@@ -78,6 +81,7 @@ export const make = (): Contents => ({
   at: Object.fromEntries(places.map((place) => [place, new Set()])) as unknown as Contents["at"],
   leases: new Map(),
   workers: new Map(),
+  uniques: new Map(),
   paused: new Set(),
   numbers: { job: 0n, lease: 0n, worker: 0n, turn: 0 }
 })
@@ -109,23 +113,22 @@ export const putReady = (contents: Contents, job: Job): Place =>
 export const putDelayed = (contents: Contents, job: Job, now: Time, delay: Time): Place =>
   delay <= 0 ? putReady(contents, job) : put(contents, job, { place: "scheduled", runAt: now + delay })
 
+const storableLine = <L extends Pick<Line, "reason">>(line: L): L =>
+  line.reason === undefined ? line : { ...line, reason: storableText(line.reason) }
+
 /** Writes the line of something that came from outside. It uses up a number, as an attempt would. */
 export const writeOutside = (job: Job, line: Omit<Line, "attempt" | "worker">): void => {
-  job.history.push({ ...line, attempt: ++job.attempt })
+  job.history.push({ ...storableLine(line), attempt: ++job.attempt })
 }
 
 /** Writes the line of the running attempt. */
 export const writeAttempt = (job: Job, worker: WorkerId, line: Omit<Line, "attempt" | "worker">): void => {
-  job.history.push({ ...line, attempt: job.attempt, worker })
+  job.history.push({ ...storableLine(line), attempt: job.attempt, worker })
 }
 
 export const byNumber = (a: Job, b: Job): number => compare(numberOf(a.id), numberOf(b.id))
 
 export const compare = <A extends number | bigint>(a: A, b: A): number => (a < b ? -1 : a > b ? 1 : 0)
-
-/** As jsonb would give it back: a copy, without `undefined`. */
-export const copied = (value: unknown): unknown =>
-  value === undefined ? null : (JSON.parse(JSON.stringify(value)) as unknown)
 
 /** Counts what one pass moved. */
 export const tally = () => {

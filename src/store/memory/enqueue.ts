@@ -1,9 +1,10 @@
 /** – → ready or scheduled. */
+import { storable } from "../../domain/json.ts"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import { type JobId, makeId } from "../../domain/Job.ts"
 import type { NewJob } from "../Store.ts"
-import { type Contents, copied, type Job, put, type Time } from "./Contents.ts"
+import { type Contents, type Job, put, type Time } from "./Contents.ts"
 
 export const enqueue = (contents: Contents, now: Time, newJobs: ReadonlyArray<NewJob>): ReadonlyArray<JobId> => {
   // What is fresh queues up as tickets do: one group after another, each in the order given.
@@ -13,8 +14,8 @@ export const enqueue = (contents: Contents, now: Time, newJobs: ReadonlyArray<Ne
     const job: Job = {
       id: makeId(1, ++contents.numbers.job),
       kind: newJob.kind,
-      payload: copied(newJob.payload),
-      details: copied(newJob.details),
+      payload: storable(newJob.payload),
+      details: storable(newJob.details),
       enqueuedAt: now,
       deadline: newJob.deadline && Duration.toMillis(newJob.deadline),
       queue: newJob.queue,
@@ -41,7 +42,7 @@ export const enqueue = (contents: Contents, now: Time, newJobs: ReadonlyArray<Ne
   return ids
 }
 
-const dueTime = ({ runAt, runIn }: NewJob, now: Time): Time => {
+export const dueTime = ({ runAt, runIn }: NewJob, now: Time): Time => {
   if (runAt !== undefined) return DateTime.toEpochMillis(runAt)
   return runIn === undefined ? now : now + Duration.toMillis(runIn)
 }

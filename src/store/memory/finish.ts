@@ -1,9 +1,10 @@
 /** running → wherever each ending leads. */
+import { storable } from "../../domain/json.ts"
 import * as Duration from "effect/Duration"
 import type { Acceptance, Ending, EndState } from "../../domain/Attempt.ts"
 import type { Place } from "../../domain/Job.ts"
 import type { AttemptEnd, WorkerId } from "../Store.ts"
-import { type Contents, copied, type Job, put, putDelayed, putReady, type Time, writeAttempt } from "./Contents.ts"
+import { type Contents, type Job, put, putDelayed, putReady, type Time, writeAttempt } from "./Contents.ts"
 
 export const finish = (
   contents: Contents,
@@ -44,8 +45,8 @@ const endAttempt = (contents: Contents, now: Time, worker: WorkerId, job: Job, e
   const cancelled = isFinal(ending) ? undefined : job.cancelling
   writeAttempt(job, worker, {
     state: states[ending._tag],
-    error: "error" in ending ? copied(ending.error) : undefined,
-    output: "output" in ending ? copied(ending.output) : undefined,
+    error: "error" in ending ? storable(ending.error) : undefined,
+    output: "output" in ending ? storable(ending.output) : undefined,
     reason: cancelled ?? ("reason" in ending ? ending.reason : undefined)
   })
   if (ending._tag === "Failed" || ending._tag === "Died") job.failures++

@@ -3,6 +3,7 @@
  * store of tests. Driven by Effect's clock, so that TestClock moves it. Nothing outlives the layer.
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Store } from "../Store.ts"
@@ -13,7 +14,13 @@ import { finish } from "./finish.ts"
 import * as lanes from "./lanes.ts"
 import * as reads from "./reads.ts"
 import * as single from "./single.ts"
+import { enqueueUnique } from "./unique.ts"
 import * as workers from "./workers.ts"
+
+/** What runs when the open transaction commits. */
+const AfterCommit = Context.Reference<Array<Effect.Effect<void>> | undefined>("lanekeeper/store/memory/AfterCommit", {
+  defaultValue: () => undefined
+})
 
 /** The store over contents a test can look into. */
 export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
@@ -25,8 +32,28 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     (...args: Args): Effect.Effect<A> =>
       Effect.map(Clock.currentTimeMillis, (now) => move(contents, now, ...args))
 
+  /** Undoes what failed by going back to how it was. Nobody else is held off meanwhile, as a database would. */
+  const atomically = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.suspend(() => {
+      const before = structuredClone(contents)
+      const pending: Array<Effect.Effect<void>> = []
+      return effect.pipe(
+        Effect.provideService(AfterCommit, pending),
+        Effect.onError(() => Effect.sync(() => Object.assign(contents, before, { numbers: contents.numbers }))),
+        Effect.tap(() => Effect.forEach(pending, afterCommit, { discard: true }))
+      )
+    })
+
+  const afterCommit = (effect: Effect.Effect<void>): Effect.Effect<void> =>
+    Effect.flatMap(AfterCommit, (pending) =>
+      pending === undefined ? effect : Effect.sync(() => void pending.push(effect))
+    )
+
   return Store.of({
     enqueue: at(enqueue),
+    enqueueUnique: at(enqueueUnique),
+    atomically,
+    afterCommit,
     claim: at(claim),
     finish: at(finish),
     promote: at(lanes.promote),

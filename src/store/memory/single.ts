@@ -1,11 +1,11 @@
 /** The moves of one job, asked for from outside. */
+import { storable } from "../../domain/json.ts"
 import * as Duration from "effect/Duration"
 import type { JobId } from "../../domain/Job.ts"
 import type { MoveResult, Resumption } from "../Store.ts"
 import {
   byNumber,
   type Contents,
-  copied,
   type Job,
   moveOne,
   put,
@@ -20,10 +20,10 @@ export const resume = (contents: Contents, now: Time, token: string, how: Resump
   moveOne(oldestWaiting(contents, token), ["waiting"], (job) => {
     switch (how._tag) {
       case "Resumed":
-        writeOutside(job, { state: "resumed", output: copied(how.value) })
+        writeOutside(job, { state: "resumed", output: storable(how.value) })
         return putDelayed(contents, job, now, how.in === undefined ? 0 : Duration.toMillis(how.in))
       case "Completed":
-        writeOutside(job, { state: "completed", output: copied(how.output) })
+        writeOutside(job, { state: "completed", output: storable(how.output) })
         return put(contents, job, { place: "completed" })
       case "Died":
         writeOutside(job, { state: "died", reason: how.reason })

@@ -16,4 +16,7 @@ export type SchemaName = typeof SchemaName.Type
 
 export const defaultName = SchemaName.make("lanekeeper")
 
+/** Where queues with new work are named. `enqueue` in SQL notifies it too. */
+export const wakeChannel = (name: SchemaName) => `${name}_wake`
+
 export const quoted = (name: SchemaName) => `"${name}"`

@@ -2,29 +2,90 @@ import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { type JobId, makeId } from "../../domain/Job.ts"
-import type { Store } from "../Store.ts"
+import type { Enqueued, NewJob, Store, Uniqueness } from "../Store.ts"
 import { int2s, int8s, jsons, texts, times } from "./parameters.ts"
+
+type Enqueueing = "enqueue" | "enqueueUnique" | "atomically" | "afterCommit"
 
 const milliseconds = (duration: Duration.Duration | undefined) =>
   duration === undefined ? null : Math.ceil(Duration.toMillis(duration))
 
-export const enqueueing = (sql: PgClient, schema: string): Pick<Store["Service"], "enqueue"> => {
+/** The arrays both functions begin with. */
+const columns = (jobs: ReadonlyArray<NewJob>) => [
+  texts(jobs.map((job) => job.kind)),
+  texts(jobs.map((job) => job.queue)),
+  int2s(jobs.map((job) => job.priority)),
+  texts(jobs.map((job) => JSON.stringify(job.payload ?? null))),
+  jsons(jobs.map((job) => job.details)),
+  int8s(jobs.map((job) => milliseconds(job.deadline))),
+  times(jobs.map((job) => (job.runAt === undefined ? null : DateTime.toDate(job.runAt)))),
+  int8s(jobs.map((job) => milliseconds(job.runIn)))
+]
+
+const keyOf = ({ by }: Uniqueness) => (typeof by === "object" && "key" in by ? by.key : null)
+const fieldsOf = ({ by }: Uniqueness) => (typeof by === "object" && "fields" in by ? by.fields : null)
+
+interface UniqueRow {
+  readonly number: bigint
+  readonly home: number
+  readonly outcome: Enqueued["outcome"]
+  readonly former: bigint | null
+  readonly former_home: number | null
+}
+
+export const enqueueing = (sql: PgClient, schema: string): Pick<Store["Service"], Enqueueing> => {
   const statement = `SELECT * FROM ${schema}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8)`
+
+  const uniques = `unnest($1::text[], $2::text[], $3::int2[], $4::text[], $5::jsonb[], $6::bigint[], $7::timestamptz[], $8::bigint[],
+      $9::text[], $10::jsonb[], $11::jsonb[], $12::bigint[], $13::text[]) WITH ORDINALITY
+      AS job (kind, queue, priority, payload, details, deadline, run_at, run_in, key, fields, places, period, on_conflict, ord)`
+  const list = (json: string) => `(SELECT array_agg(element) FROM jsonb_array_elements_text(${json}) AS element)`
+  // Two bulk calls with the same keys in another order would otherwise wait for each other.
+  const lockKeys = `
+    INSERT INTO ${schema}.unique_key AS held (kind, key)
+    SELECT DISTINCT kind, ${schema}.unique_key_of(payload::jsonb, key, ${list("fields")}) AS full_key FROM ${uniques}
+    ORDER BY kind, full_key
+    ON CONFLICT (kind, key) DO UPDATE SET key = excluded.key`
+  const uniqueStatement = `
+    SELECT made.* FROM ${uniques} CROSS JOIN LATERAL ${schema}.enqueue_unique(kind, queue, priority, payload, details,
+      deadline, run_at, run_in, key, ${list("fields")}, ${list("places")}, period, on_conflict) AS made
+    ORDER BY ord`
+
+  const uniqueOne = Effect.fnUntraced(function* (jobs: ReadonlyArray<NewJob & { readonly unique: Uniqueness }>) {
+    const uniqueness = jobs.map(({ unique }) => unique)
+    const parameters = [
+      ...columns(jobs),
+      texts(uniqueness.map(keyOf)),
+      jsons(uniqueness.map(fieldsOf)),
+      jsons(uniqueness.map(({ places }) => places)),
+      int8s(uniqueness.map(({ period }) => milliseconds(period))),
+      texts(uniqueness.map(({ onConflict }) => onConflict))
+    ]
+    if (jobs.length > 1) yield* sql.unsafe(lockKeys, parameters)
+    const rows = yield* sql.unsafe<UniqueRow>(uniqueStatement, parameters)
+    return rows.map((row): Enqueued => ({
+      id: makeId(Math.abs(row.home), row.number),
+      outcome: row.outcome,
+      former: row.former === null ? Option.none() : Option.some(makeId(Math.abs(row.former_home!), row.former))
+    }))
+  })
+
   return {
     enqueue: Effect.fnUntraced(function* (jobs) {
       if (jobs.length === 0) return []
-      const [row] = yield* sql.unsafe<{ ids: ReadonlyArray<bigint>; slots: ReadonlyArray<number> }>(statement, [
-        texts(jobs.map((job) => job.kind)),
-        texts(jobs.map((job) => job.queue)),
-        int2s(jobs.map((job) => job.priority)),
-        texts(jobs.map((job) => JSON.stringify(job.payload ?? null))),
-        jsons(jobs.map((job) => job.details ?? null)),
-        int8s(jobs.map((job) => milliseconds(job.deadline))),
-        times(jobs.map((job) => (job.runAt === undefined ? null : DateTime.toDate(job.runAt)))),
-        int8s(jobs.map((job) => milliseconds(job.runIn)))
-      ])
+      const [row] = yield* sql.unsafe<{ ids: ReadonlyArray<bigint>; slots: ReadonlyArray<number> }>(
+        statement,
+        columns(jobs)
+      )
       return row!.ids.map((id, index): JobId => makeId(row!.slots[index]!, id))
-    })
+    }),
+    enqueueUnique: (jobs) => {
+      if (jobs.length === 0) return Effect.succeed([])
+      return jobs.length === 1 ? uniqueOne(jobs) : sql.withTransaction(uniqueOne(jobs))
+    },
+    atomically: (effect) => sql.withTransaction(effect),
+    afterCommit: (effect) => sql.afterCommit(effect)
   }
 }

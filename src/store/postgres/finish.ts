@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Acceptance, Ending, EndState } from "../../domain/Attempt.ts"
 import { numberOf } from "../../domain/Job.ts"
+import { storableText } from "../../domain/json.ts"
 import type { AttemptEnd, Store, WorkerId } from "../Store.ts"
 import type { OpenLeases } from "./OpenLeases.ts"
 import { int4s, int8s, jsons, texts } from "./parameters.ts"
@@ -67,9 +68,9 @@ export const finishing = (sql: PgClient, schema: string, open: OpenLeases): Pick
       texts(said.map(({ state }) => state)),
       texts(said.map(({ next }) => next)),
       int8s(said.map((one) => (one.in === undefined ? null : Math.ceil(Duration.toMillis(one.in))))),
-      texts(said.map(({ reason }) => reason ?? null)),
-      jsons(said.map(({ error }) => error ?? null)),
-      jsons(said.map(({ output }) => output ?? null)),
+      texts(said.map(({ reason }) => (reason === undefined ? null : storableText(reason)))),
+      jsons(said.map(({ error }) => error)),
+      jsons(said.map(({ output }) => output)),
       texts(said.map(({ token }) => token ?? null)),
       texts(said.map(({ policy }) => policy ?? null)),
       joined._tag === "Some" ? null : int8s(open.over(ends))

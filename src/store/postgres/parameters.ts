@@ -1,6 +1,7 @@
 /** Makes array parameters. Their type is said: the client would infer one from each array's own elements. */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Result from "effect/Result"
+import { storable } from "../../domain/json.ts"
 
 const arrayOf = (oid: number) => (values: ReadonlyArray<unknown>) => Result.getOrThrow(PgTypes.array(values, oid))
 
@@ -12,5 +13,8 @@ export const int8s = (values: ReadonlyArray<bigint | number | null>) =>
 export const bools = arrayOf(PgTypes.OID.bool)
 export const texts = arrayOf(PgTypes.OID.text)
 export const times = arrayOf(PgTypes.OID.timestamptz)
-export const jsons = arrayOf(PgTypes.OID.jsonb)
-export const { jsonb: json } = PgTypes
+const jsonbs = arrayOf(PgTypes.OID.jsonb)
+/** `undefined` and null are NULL. */
+export const jsons = (values: ReadonlyArray<unknown>) =>
+  jsonbs(values.map((value) => (value === undefined || value === null ? null : storable(value))))
+export const json = (value: unknown) => (value === undefined ? null : PgTypes.jsonb(storable(value)))

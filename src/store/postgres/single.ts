@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { EndState } from "../../domain/Attempt.ts"
 import { type JobId, makeId, numberOf, type Place, slotOf } from "../../domain/Job.ts"
+import { storableText } from "../../domain/json.ts"
 import type { MoveResult, Resumption, Store } from "../Store.ts"
 import { json, texts } from "./parameters.ts"
 import { pointers } from "./pointers.ts"
@@ -72,8 +73,8 @@ export const single = (
     return move(id, from, line.final ?? (wait > 0 ? "scheduled" : "ready"), writeStatement, [
       line.state,
       line.final ?? null,
-      line.reason ?? null,
-      line.output === undefined ? null : json(line.output),
+      line.reason === undefined ? null : storableText(line.reason),
+      json(line.output),
       wait
     ])
   }
@@ -88,7 +89,7 @@ export const single = (
     while (true) {
       const result = yield* write(id, notStarted, { state: "cancelled", final: "cancelled", reason })
       if (result.moved || !Option.contains(result.place, "running")) return result
-      yield* sql.unsafe(markStatement, [numberOf(id), reason])
+      yield* sql.unsafe(markStatement, [numberOf(id), storableText(reason)])
       const place = yield* placeOf(id)
       if (Option.contains(place, "running")) return { moved: false, place } satisfies MoveResult
     }
@@ -134,9 +135,12 @@ export const single = (
     RETURNING again`
 
   const redrive = Effect.fnUntraced(function* (id: JobId) {
-    const rows = yield* sql.unsafe(redriveStatement, [numberOf(id)])
-    const place = rows.length > 0 ? Option.some<Place>("ready") : yield* placeOf(id)
-    return { moved: rows.length > 0, place } satisfies MoveResult
+    while (true) {
+      const rows = yield* sql.unsafe(redriveStatement, [numberOf(id)])
+      if (rows.length > 0) return { moved: true, place: Option.some<Place>("ready") } satisfies MoveResult
+      const place = yield* placeOf(id)
+      if (!Option.contains(place, "dead")) return { moved: false, place } satisfies MoveResult
+    }
   })
 
   return {

@@ -1,5 +1,6 @@
 /** Lists the migrations in order. A released one never changes: a change is the next one. */
 import type { Migration } from "../Migrations.ts"
 import { jobs } from "./jobs/index.ts"
+import { producers } from "./producers/index.ts"
 
-export const migrations: ReadonlyArray<Migration> = [jobs]
+export const migrations: ReadonlyArray<Migration> = [jobs, producers]

@@ -1,0 +1,73 @@
+/** – → ready or scheduled, unless the last job under the key stands where it counts. */
+import { storable } from "../../domain/json.ts"
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import type { Enqueued, NewJob, Uniqueness } from "../Store.ts"
+import { type Contents, type Job, put, type Time, writeOutside } from "./Contents.ts"
+import { dueTime, enqueue } from "./enqueue.ts"
+
+type UniqueJob = NewJob & { readonly unique: Uniqueness }
+
+export const enqueueUnique = (contents: Contents, now: Time, jobs: ReadonlyArray<UniqueJob>): ReadonlyArray<Enqueued> =>
+  jobs.map((job) => enqueueOne(contents, now, job))
+
+const enqueueOne = (contents: Contents, now: Time, newJob: UniqueJob): Enqueued => {
+  const key = keyOf(newJob)
+  const there = inTheWay(contents, now, newJob.unique, contents.uniques.get(key))
+  const enter = (job: NewJob, outcome: Enqueued["outcome"]): Enqueued => {
+    const [id] = enqueue(contents, now, [job])
+    contents.uniques.set(key, id!)
+    return { id: id!, outcome, former: Option.fromUndefinedOr(there?.id) }
+  }
+  if (there === undefined) return enter(newJob, "enqueued")
+  switch (newJob.unique.onConflict) {
+    case "keep":
+      return { id: there.id, outcome: "kept", former: Option.none() }
+    case "debounce":
+      if (there.pointer.place !== "scheduled") return { id: there.id, outcome: "kept", former: Option.none() }
+      put(contents, there, { place: "scheduled", runAt: dueTime(newJob, now) })
+      return { id: there.id, outcome: "debounced", former: Option.none() }
+    case "replace":
+      stop(contents, there, "replaced by the next one under its key")
+      return enter(newJob, "replaced")
+    case "merge": {
+      const gaveWay = stop(contents, there, "merged into the next one under its key")
+      if (!gaveWay) return enter(newJob, "replaced")
+      const payload = { ...Object(there.payload), ...Object(storable(newJob.payload)) }
+      return enter({ ...newJob, payload }, "merged")
+    }
+  }
+}
+
+const inTheWay = (contents: Contents, now: Time, unique: Uniqueness, id: Job["id"] | undefined): Job | undefined => {
+  const job = id === undefined ? undefined : contents.jobs.get(id)
+  if (job === undefined || !unique.places.includes(job.pointer.place)) return undefined
+  const recent = unique.period === undefined || job.enqueuedAt + Duration.toMillis(unique.period) > now
+  return recent ? job : undefined
+}
+
+/** Cancels what has not started, and marks what runs. Answers whether it gave way at once. */
+const stop = (contents: Contents, job: Job, reason: string): boolean => {
+  if (job.pointer.place === "running") job.cancelling ??= reason
+  if (!["scheduled", "ready", "waiting"].includes(job.pointer.place)) return false
+  writeOutside(job, { state: "cancelled", reason })
+  put(contents, job, { place: "cancelled" })
+  return true
+}
+
+const keyOf = ({ kind, payload, unique: { by } }: UniqueJob): string => {
+  if (by === "payload") return JSON.stringify([kind, "payload", canonical(storable(payload))])
+  if ("key" in by) return JSON.stringify([kind, "key", by.key])
+  const fields = Object(storable(payload)) as Readonly<Record<string, unknown>>
+  const chosen = [...new Set(by.fields)].toSorted().map((field) => [field, canonical(fields[field] ?? null)])
+  return JSON.stringify([kind, "fields", chosen])
+}
+
+/** The same for every order in which the fields of an object were written. */
+const canonical = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(canonical)
+  if (typeof value !== "object" || value === null) return value
+  return Object.entries(value)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, field]) => ({ [name]: canonical(field) }))
+}
