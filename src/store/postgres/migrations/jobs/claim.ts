@@ -1,3 +1,5 @@
+import { slots } from "./tables.ts"
+
 /**
  * Takes ready pointers and writes leases.
  *
@@ -11,7 +13,10 @@ CREATE FUNCTION ${schema}.new_turns(
   kinds text[], queues text[],
   known_queues text[], known_kinds text[], known_priorities smallint[], known_fresh boolean[]
 ) RETURNS TABLE (queue text, kind text, priority smallint, fresh boolean, mark bigint)
-LANGUAGE sql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   WITH RECURSIVE edge AS (
     SELECT asked.queue, served.kind, -1::smallint AS priority, false AS fresh
     FROM unnest(queues) AS asked (queue) CROSS JOIN unnest(kinds) AS served (kind)
@@ -38,8 +43,33 @@ LANGUAGE sql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan 
       ORDER BY ticket.queue, ticket.kind, ticket.priority, ticket.fresh, ticket.id LIMIT 1
     ) next
   )
-  SELECT turn.queue, turn.kind, turn.priority, turn.fresh, turn.id FROM turn
+  SELECT turn.queue, turn.kind, turn.priority, turn.fresh, turn.id FROM turn;
+END
 $$`
+
+/**
+ * The whole key of the turns' index, although the number alone would do: a plan made while a table was empty may go by
+ * any index, and by this one it would then walk all of it for each ticket.
+ */
+const isTicket = (
+  choice: string
+) => `ticket.id = ${choice}.id AND ticket.shelf = ${choice}.shelf AND ticket.queue = queues[asked]
+            AND ticket.kind = ${choice}.kind AND ticket.priority = level.priority AND ticket.fresh = level.fresh`
+
+/** One statement per slot: each is planned when it is first used, and locks nothing of the other slots. */
+const bodies = (schema: string) =>
+  Array.from(
+    { length: slots + 1 },
+    (_, slot) => `
+      WHEN ${slot} THEN RETURN QUERY
+        SELECT asked, lease.id, lease.slot, job.id, coalesce(lease.position, job.ticket), lease.attempt, lease.failures, lease.crashes,
+          lease.queue, lease.kind, lease.priority, lease.position IS NULL, job.payload, job.details, job.enqueued_at, lease.deadline_at
+        FROM unnest(leases) AS lease CROSS JOIN unnest(lease.jobs) AS run
+        CROSS JOIN LATERAL (
+          SELECT * FROM ${schema}.job_${slot} AS job WHERE job.id >= lower(run) AND job.id < upper(run) OFFSET 0
+        ) job
+        WHERE lease.slot = one_slot;`
+  ).join("")
 
 /**
  * Each round reads the tickets next in turn, without locks and only as many as hold the jobs wanted, then locks those
@@ -71,8 +101,10 @@ DECLARE
   level record;
   chosen_ids bigint[];
   chosen_shelves smallint[];
+  chosen_kinds text[];
   held ${schema}.ticket[];
   grip ${schema}.ticket;
+  surplus int;
   taken ${schema}.ticket[];
   leases ${schema}.lease[];
   part int8multirange;
@@ -111,10 +143,10 @@ BEGIN
       FOR round IN 1 .. 8 LOOP
         EXIT WHEN wanted = 0;
 
-        SELECT array_agg(choice.id), array_agg(choice.shelf), max(choice.id) + 1
-        INTO chosen_ids, chosen_shelves, behind
+        SELECT array_agg(choice.id), array_agg(choice.shelf), array_agg(choice.kind), max(choice.id) + 1
+        INTO chosen_ids, chosen_shelves, chosen_kinds, behind
         FROM (
-          SELECT next.*, sum(next.size) OVER (ORDER BY next.id) - next.size AS before
+          SELECT next.*, turn.kind, sum(next.size) OVER (ORDER BY next.id) - next.size AS before
           FROM unnest(level.kinds, level.marks) AS turn (kind, mark)
           CROSS JOIN LATERAL (
             SELECT ticket.id, ticket.shelf, ticket.size FROM ${schema}.ticket
@@ -127,36 +159,34 @@ BEGIN
         WHERE choice.before < wanted;
         EXIT WHEN chosen_ids IS NULL;
 
-        SELECT coalesce(array_agg(grasp.ticket ORDER BY (grasp.ticket).id), '{}') INTO held FROM (
-          SELECT ticket FROM unnest(chosen_ids, chosen_shelves) AS choice (id, shelf)
-          JOIN ${schema}.ticket ON ticket.id = choice.id AND ticket.shelf = choice.shelf
+        SELECT coalesce(array_agg(grasp.ticket ORDER BY (grasp.ticket).id), '{}'), coalesce(sum((grasp.ticket).size), 0)
+        INTO held, surplus FROM (
+          SELECT ticket FROM unnest(chosen_ids, chosen_shelves, chosen_kinds) AS choice (id, shelf, kind)
+          JOIN ${schema}.ticket ON ${isTicket("choice")}
           FOR UPDATE OF ticket SKIP LOCKED
         ) grasp;
         missed := cardinality(held) < cardinality(chosen_ids);
         contended := contended OR missed;
+        surplus := surplus - wanted;
+        wanted := greatest(-surplus, 0);
 
-        chosen_ids := '{}';
-        chosen_shelves := '{}';
-        FOREACH grip IN ARRAY held LOOP
-          IF grip.size <= wanted THEN
-            chosen_ids := chosen_ids || grip.id;
-            chosen_shelves := chosen_shelves || grip.shelf;
-          ELSE
-            SELECT range_agg(int8range(first.job, first.job, '[]')) INTO part FROM (
-              SELECT job FROM unnest(grip.jobs) AS run, generate_series(lower(run), upper(run) - 1) AS job
-              ORDER BY job LIMIT wanted
-            ) first;
-            UPDATE ${schema}.ticket SET jobs = ticket.jobs - part, size = ticket.size - wanted
-            WHERE ticket.id = grip.id AND ticket.shelf = grip.shelf;
-            grip.jobs := part;
-            grip.size := wanted;
-          END IF;
-          wanted := wanted - grip.size;
+        -- Only the last can hold too many: those before it were chosen because they hold fewer than wanted.
+        IF surplus > 0 THEN
+          grip := held[cardinality(held)];
+          held := trim_array(held, 1);
+          SELECT range_agg(int8range(lower(run), least(upper(run), lower(run) + grip.size - surplus - before))) INTO part FROM (
+            SELECT run, (sum(upper(run) - lower(run)) OVER (ORDER BY run))::bigint - upper(run) + lower(run) AS before
+            FROM unnest(grip.jobs) AS run
+          ) first WHERE before < grip.size - surplus;
+          UPDATE ${schema}.ticket SET jobs = ticket.jobs - part, size = surplus WHERE ${isTicket("grip")};
+          grip.jobs := part;
+          grip.size := grip.size - surplus;
           taken := taken || grip;
-          EXIT WHEN wanted = 0;
-        END LOOP;
-        DELETE FROM ${schema}.ticket USING unnest(chosen_ids, chosen_shelves) AS choice (id, shelf)
-        WHERE ticket.id = choice.id AND ticket.shelf = choice.shelf;
+        END IF;
+        IF held <> '{}' THEN
+          DELETE FROM ${schema}.ticket USING unnest(held) AS choice WHERE ${isTicket("choice")};
+          taken := taken || held;
+        END IF;
         EXIT WHEN NOT missed;
       END LOOP;
       EXIT WHEN wanted = 0;
@@ -179,14 +209,8 @@ BEGIN
     SELECT array_agg(made.lease) INTO leases FROM made;
 
     FOR one_slot IN SELECT DISTINCT l.slot FROM unnest(leases) l LOOP
-      RETURN QUERY EXECUTE format(
-        'SELECT $2, lease.id, lease.slot, job.id, coalesce(lease.position, job.ticket), lease.attempt, lease.failures, lease.crashes,
-          lease.queue, lease.kind, lease.priority, lease.position IS NULL, job.payload, job.details, job.enqueued_at, lease.deadline_at
-        FROM unnest($1) AS lease CROSS JOIN unnest(lease.jobs) AS run
-        CROSS JOIN LATERAL (
-          SELECT * FROM ${schema}.job_%s AS job WHERE job.id >= lower(run) AND job.id < upper(run) OFFSET 0
-        ) job
-        WHERE lease.slot = $3', greatest(one_slot, 0)) USING leases, asked, one_slot;
+      CASE greatest(one_slot, 0)${bodies(schema)}
+      END CASE;
     END LOOP;
   END LOOP;
 

@@ -1,3 +1,32 @@
+import { slots } from "./tables.ts"
+
+/** One statement per slot: each is planned when it is first used, and locks nothing of the other slots. */
+const counts = (schema: string) =>
+  Array.from(
+    { length: slots + 1 },
+    (_, slot) => `
+        WHEN ${slot} THEN
+          SELECT count(*) INTO ends_found FROM unnest(one_lease.jobs) AS run CROSS JOIN LATERAL (
+            SELECT FROM ${schema}.attempt_end_${slot} AS done
+            WHERE done.job >= lower(run) AND done.job < upper(run) AND done.attempt = one_lease.attempt OFFSET 0
+          ) done;`
+  ).join("")
+
+/**
+ * Tried first without ON CONFLICT, which costs a row half as much again: outcomes seldom meet, and the key refuses them
+ * all the same.
+ */
+const complete = (schema: string, conflict: string) => `WITH done AS (
+        INSERT INTO ${schema}.attempt_end (job, worker, ended_at, attempt, ran_ms, slot, state, final, queue, priority, output)
+        SELECT said.job, lease.worker, moment, said.attempt, said.ran_ms, lease.slot, 'completed', 'completed',
+          CASE WHEN lease.position IS NOT NULL THEN lease.queue END, CASE WHEN lease.position IS NOT NULL THEN lease.priority END, said.output
+        FROM unnest(leases, jobs, attempts, rans, outputs) AS said (lease, job, attempt, ran_ms, output)
+        JOIN unnest(held) AS lease ON lease.id = said.lease AND lease.attempt = said.attempt AND lease.jobs @> said.job
+        ORDER BY said.job ${conflict}
+        RETURNING job, attempt
+      )
+      SELECT 'completed', array_agg(job), array_agg(attempt) INTO place, ended, ended_attempts FROM done;`
+
 /**
  * Ends attempts, and writes what follows for those that ended here.
  *
@@ -23,33 +52,35 @@ SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
   moment timestamptz := clock_timestamp();
+  owners bigint[];
   on_shelf smallint;
   held ${schema}.lease[];
   died ${schema}.pointer[];
   one_lease ${schema}.lease;
   ends_found bigint;
+  all_ended bigint[] := '{}';
+  over bigint[] := '{}';
 BEGIN
+  -- Asked for by both columns of lease_worker, although the number alone would do: a plan made while no lease was open
+  -- may go by any index, and by that one it would then walk all of it.
+  owners := CASE WHEN ender IS NULL THEN ARRAY(SELECT DISTINCT lease.worker FROM ${schema}.lease WHERE lease.id = ANY (leases))
+    ELSE ARRAY[ender] END;
   IF nexts && '{ready,timed,waiting}' THEN
-    PERFORM FROM ${schema}.lease WHERE lease.id = ANY (leases) ORDER BY lease.id FOR SHARE;
+    PERFORM FROM ${schema}.lease WHERE lease.id = ANY (leases) AND lease.worker = ANY (owners) ORDER BY lease.id FOR SHARE;
     SELECT floor(extract(epoch FROM moment) / extract(epoch FROM ring.shelf_period))::bigint % 4
     INTO STRICT on_shelf FROM ${schema}.ring;
   END IF;
   SELECT array_agg(lease) INTO held FROM ${schema}.lease
-  WHERE lease.id = ANY (leases) AND (ender IS NULL OR lease.worker = ender);
+  WHERE lease.id = ANY (leases) AND lease.worker = ANY (owners);
 
   IF nexts <@ '{completed}' THEN
     -- Nothing follows, so nothing has to be carried along: most batches are this one.
-    WITH done AS (
-      INSERT INTO ${schema}.attempt_end (job, worker, ended_at, attempt, ran_ms, slot, state, final, queue, priority, output)
-      SELECT said.job, lease.worker, moment, said.attempt, said.ran_ms, lease.slot, 'completed', 'completed',
-        CASE WHEN lease.position IS NOT NULL THEN lease.queue END, CASE WHEN lease.position IS NOT NULL THEN lease.priority END, said.output
-      FROM unnest(leases, jobs, attempts, rans, outputs) AS said (lease, job, attempt, ran_ms, output)
-      JOIN unnest(held) AS lease ON lease.id = said.lease AND lease.attempt = said.attempt AND lease.jobs @> said.job
-      ORDER BY said.job
-      ON CONFLICT DO NOTHING
-      RETURNING job, attempt
-    )
-    SELECT 'completed', array_agg(job), array_agg(attempt) INTO place, ended, ended_attempts FROM done;
+    BEGIN
+      ${complete(schema, "")}
+    EXCEPTION WHEN unique_violation THEN
+      ${complete(schema, "ON CONFLICT DO NOTHING")}
+    END;
+    all_ended := ended;
     RETURN NEXT;
   ELSE
     FOR place, queue, ended, ended_attempts, died IN
@@ -93,24 +124,28 @@ BEGIN
         CASE WHEN goes = 'dead' THEN array_agg((job, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind, because)::${schema}.pointer) END
       FROM follow GROUP BY goes, queue
     LOOP
+      all_ended := all_ended || ended;
       IF died IS NOT NULL THEN PERFORM ${schema}.bury(died); END IF;
       RETURN NEXT;
     END LOOP;
   END IF;
 
   IF whole IS NULL THEN RETURN; END IF;
-  FOR one_lease IN SELECT lease.* FROM unnest(held) lease WHERE lease.id = ANY (whole) LOOP
-    EXECUTE format(
-      'SELECT count(*) FROM unnest($1) AS run CROSS JOIN LATERAL (
-        SELECT FROM ${schema}.attempt_end_%s AS done
-        WHERE done.job >= lower(run) AND done.job < upper(run) AND done.attempt = $2 OFFSET 0
-      ) done', greatest(one_lease.slot, 0)) INTO ends_found USING one_lease.jobs, one_lease.attempt;
-    IF ends_found = one_lease.size THEN
-      -- Without waiting: whoever holds the lease may be waiting for an end that this transaction wrote.
-      DELETE FROM ${schema}.lease WHERE lease.id = (
-        SELECT lease.id FROM ${schema}.lease WHERE lease.id = one_lease.id FOR UPDATE SKIP LOCKED
-      );
-    END IF;
-  END LOOP;
+  IF cardinality(all_ended) = (SELECT sum(lease.size) FROM unnest(held) lease) THEN
+    -- All that was held ended here: no need to look.
+    SELECT array_agg(lease.id) INTO over FROM unnest(held) lease WHERE lease.id = ANY (whole);
+  ELSE
+    FOR one_lease IN SELECT lease.* FROM unnest(held) lease WHERE lease.id = ANY (whole) LOOP
+      CASE greatest(one_lease.slot, 0)${counts(schema)}
+      END CASE;
+      IF ends_found = one_lease.size THEN over := over || one_lease.id; END IF;
+    END LOOP;
+  END IF;
+  -- Without waiting: whoever holds a lease may be waiting for an end that this transaction wrote.
+  IF over <> '{}' THEN
+    DELETE FROM ${schema}.lease WHERE lease.worker = ANY (owners) AND lease.id = ANY (ARRAY(
+      SELECT lease.id FROM ${schema}.lease WHERE lease.id = ANY (over) AND lease.worker = ANY (owners) FOR UPDATE SKIP LOCKED
+    ));
+  END IF;
 END
 $$`
