@@ -10,13 +10,23 @@ import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Acceptance, Ending, EndState } from "../domain/Attempt.ts"
 import type { JobId, Place } from "../domain/Job.ts"
 
 export type WorkerId = bigint & Brand.Brand<"lanekeeper/WorkerId">
 export type LeaseId = bigint & Brand.Brand<"lanekeeper/LeaseId">
+/** A time of leading. It only grows, whoever leads. */
+export type Term = bigint & Brand.Brand<"lanekeeper/Term">
+
+/**
+ * The term that lanes run under, and every move of many jobs names: once a higher one exists, it moves nothing. `None`
+ * names none and relies on row locks alone.
+ */
+export const UnderTerm = Context.Reference<Option.Option<Term>>("lanekeeper/store/UnderTerm", {
+  defaultValue: Option.none
+})
 
 /** A job's body as it is written, once, at enqueue. */
 export interface NewJob {
@@ -141,6 +151,40 @@ export interface WorkerRow {
   readonly declaredDead: boolean
 }
 
+/** A worker that was declared dead and in whose name leases are still open. */
+export interface StaleWorker {
+  readonly id: WorkerId
+  readonly name: string
+  readonly beatAge: Duration.Duration
+}
+
+export interface Leader {
+  readonly term: Term
+  /** `None` after a clean end and before the first term. */
+  readonly holder: Option.Option<string>
+  /** For how long it has led. */
+  readonly leading: Duration.Duration
+}
+
+/** Since when the oldest has been due; zero where nothing is. */
+export interface Overdue {
+  readonly scheduled: Duration.Duration
+  readonly deadline: Duration.Duration
+  readonly waiting: Duration.Duration
+}
+
+/** How the last run of a lane went. */
+export interface LaneRun {
+  readonly lane: string
+  /** How long ago it began. */
+  readonly age: Duration.Duration
+  readonly took: Duration.Duration
+  readonly rows: number
+  /** In a row; 0 after a run that succeeded. */
+  readonly failures: number
+  readonly error: string | null
+}
+
 /** A line of a job's history, oldest first. */
 export interface HistoryLine {
   readonly attempt: number
@@ -198,12 +242,22 @@ export class Store extends Context.Service<
       ends: ReadonlyArray<AttemptEnd>
     ) => Effect.Effect<ReadonlyArray<Acceptance>, SqlError>
 
+    // The moves of many jobs, down to `watch`, move nothing under a term that is not the last.
+
     /** scheduled → ready, for at most `limit` jobs whose time has come, the longest due first. */
     readonly promote: (options: { readonly limit: number }) => Effect.Effect<Moved, SqlError>
     /** running → ready, or dead when the crash budget is spent: what a worker declared dead still holds. */
     readonly rescueWorker: (worker: WorkerId, options: RescueOptions) => Effect.Effect<Moved, SqlError>
     /** running → ready or dead: attempts past their hard deadline. */
     readonly rescueOverdue: (options: RescueOptions) => Effect.Effect<Moved, SqlError>
+    /**
+     * Looks at every worker's beat, and declares those dead whose beat has stood unchanged, while somebody looked, for
+     * longer than `staleAfter`. Where nobody has looked for more than half of that, looking begins again for all.
+     * Answers with everybody declared dead who still holds leases.
+     */
+    readonly watch: (options: {
+      readonly staleAfter: Duration.Duration
+    }) => Effect.Effect<ReadonlyArray<StaleWorker>, SqlError>
     /** running → ready: leases of this worker that it does not hold, because the claim's answer was lost. */
     readonly release: (worker: WorkerId, leases: ReadonlyArray<LeaseId>) => Effect.Effect<Moved, SqlError>
     /** waiting → ready, dead or cancelled: waits nobody ended in time, by the policy each was parked with. */
@@ -244,6 +298,24 @@ export class Store extends Context.Service<
     readonly declareDead: (worker: WorkerId, beats: number) => Effect.Effect<boolean, SqlError>
     /** Forgets a worker that left or was declared dead. `false` while leases are open in its name. */
     readonly forget: (worker: WorkerId) => Effect.Effect<boolean, SqlError>
+
+    readonly leader: Effect.Effect<Leader, SqlError>
+    /** Begins the next term and leads for `lease`, unless the time of somebody else has not run out. */
+    readonly takeLead: (options: {
+      readonly holder: string
+      readonly lease: Duration.Duration
+    }) => Effect.Effect<Option.Option<Term>, SqlError>
+    /** Leads for `lease` from now. `false`: this term is over. */
+    readonly keepLead: (term: Term, lease: Duration.Duration) => Effect.Effect<boolean, SqlError>
+    /** Lets go of the lead, if this term still has it. */
+    readonly resign: (term: Term) => Effect.Effect<void, SqlError>
+
+    /** Keeps how the last run of each lane went. */
+    readonly recordRuns: (runs: ReadonlyArray<LaneRun>) => Effect.Effect<void, SqlError>
+    /** The last run of each lane that ever ran, by name. */
+    readonly laneRuns: Effect.Effect<ReadonlyArray<LaneRun>, SqlError>
+    /** How long the oldest thing of each kind has been due: what a lane should have moved and has not. */
+    readonly overdue: Effect.Effect<Overdue, SqlError>
 
     readonly place: (id: JobId) => Effect.Effect<Option.Option<Place>, SqlError>
     readonly show: (id: JobId) => Effect.Effect<Option.Option<JobView>, SqlError>

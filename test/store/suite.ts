@@ -11,6 +11,7 @@ import type { Store } from "../../src/store/Store.ts"
 import { claims } from "./suiteClaim.ts"
 import { endings } from "./suiteFinish.ts"
 import { lanes } from "./suiteLanes.ts"
+import { leading, watching } from "./suiteLeading.ts"
 import { reads } from "./suiteReads.ts"
 import { single } from "./suiteSingle.ts"
 import { workers } from "./suiteWorkers.ts"
@@ -47,6 +48,12 @@ export const suite = <R>({ elapse, empty, it }: StoreUnderTest<R>): void => {
   })
   describe("lanes", () => {
     lanes(test)
+  })
+  describe("leading", () => {
+    leading(test)
+  })
+  describe("watching workers", () => {
+    watching(test)
   })
   describe("moves of one job", () => {
     single(test)

@@ -15,7 +15,11 @@ export const elapse = Effect.fnUntraced(function* (time: Duration.Input) {
     WITH passed AS (SELECT ${Duration.toMillis(time)} * interval '1 ms' AS time),
     timed AS (UPDATE lanekeeper.timed SET run_at = run_at - time FROM passed),
     keys AS (UPDATE lanekeeper.unique_key SET enqueued_at = enqueued_at - time FROM passed),
-    waits AS (UPDATE lanekeeper.wait SET expires_at = expires_at - time FROM passed)
+    waits AS (UPDATE lanekeeper.wait SET expires_at = expires_at - time FROM passed),
+    workers AS (UPDATE lanekeeper.worker SET beat_at = beat_at - time FROM passed),
+    watch AS (UPDATE lanekeeper.watch SET since = since - time, looked_at = looked_at - time FROM passed),
+    leader AS (UPDATE lanekeeper.leader SET since = since - time, expires_at = expires_at - time FROM passed),
+    runs AS (UPDATE lanekeeper.lane_run SET started_at = started_at - time FROM passed)
     UPDATE lanekeeper.lease SET deadline_at = deadline_at - time FROM passed
   `
 })
@@ -33,9 +37,12 @@ export const empty = Effect.gen(function* () {
     "dead",
     "worker",
     "queue",
-    "unique_key"
+    "unique_key",
+    "lane_run"
   ]) {
     yield* sql.unsafe(`DELETE FROM lanekeeper.${table}`)
   }
+  yield* sql`UPDATE lanekeeper.watch SET since = 'epoch', looked_at = 'epoch'`
+  yield* sql`UPDATE lanekeeper.leader SET holder = NULL, since = NULL, expires_at = NULL`
   return yield* Store
 })

@@ -6,7 +6,7 @@
 import { storableText } from "../../domain/json.ts"
 import type { EndState, Expiry } from "../../domain/Attempt.ts"
 import { type JobId, numberOf, type Place, places } from "../../domain/Job.ts"
-import type { LeaseId, Moved, MoveResult, WorkerId } from "../Store.ts"
+import type { LaneRun, LeaseId, Moved, MoveResult, WorkerId } from "../Store.ts"
 import * as Option from "effect/Option"
 
 /** Milliseconds of Effect's clock. */
@@ -73,6 +73,11 @@ export interface Contents {
   /** The last job enqueued under each key. */
   readonly uniques: Map<string, JobId>
   readonly paused: Set<string>
+  /** `until` is when the lead runs out. */
+  leader: { term: bigint; holder: string | undefined; since: Time; until: Time }
+  /** Since when somebody has looked at the workers without a break, and when last. */
+  watch: { since: Time; lookedAt: Time }
+  readonly laneRuns: Map<string, Omit<LaneRun, "age" | "took"> & { readonly startedAt: Time; readonly took: Time }>
   numbers: { job: bigint; lease: bigint; worker: bigint; turn: number }
 }
 
@@ -83,6 +88,9 @@ export const make = (): Contents => ({
   workers: new Map(),
   uniques: new Map(),
   paused: new Set(),
+  leader: { term: 0n, holder: undefined, since: 0, until: -Infinity },
+  watch: { since: -Infinity, lookedAt: -Infinity },
+  laneRuns: new Map(),
   numbers: { job: 0n, lease: 0n, worker: 0n, turn: 0 }
 })
 

@@ -6,12 +6,14 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Store } from "../Store.ts"
+import * as Option from "effect/Option"
+import { Store, UnderTerm } from "../Store.ts"
 import { claim } from "./claim.ts"
 import * as Contents from "./Contents.ts"
 import { enqueue } from "./enqueue.ts"
 import { finish } from "./finish.ts"
 import * as lanes from "./lanes.ts"
+import * as leading from "./leading.ts"
 import * as reads from "./reads.ts"
 import * as single from "./single.ts"
 import { enqueueUnique } from "./unique.ts"
@@ -49,6 +51,19 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
       pending === undefined ? effect : Effect.sync(() => void pending.push(effect))
     )
 
+  /** A move that a term which is over does not make. */
+  const underTerm = <Args extends ReadonlyArray<unknown>, A>(
+    otherwise: A,
+    move: (contents: Contents.Contents, now: Contents.Time, ...args: Args) => A
+  ) => {
+    const moving = at(move)
+    return (...args: Args): Effect.Effect<A> =>
+      Effect.flatMap(UnderTerm, (term) =>
+        Option.isNone(term) || term.value === contents.leader.term ? moving(...args) : Effect.succeed(otherwise)
+      )
+  }
+  const nothing = Contents.tally().moved()
+
   return Store.of({
     enqueue: at(enqueue),
     enqueueUnique: at(enqueueUnique),
@@ -56,11 +71,12 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     afterCommit,
     claim: at(claim),
     finish: at(finish),
-    promote: at(lanes.promote),
-    rescueWorker: at(lanes.rescueWorker),
-    rescueOverdue: at(lanes.rescueOverdue),
+    promote: underTerm(nothing, lanes.promote),
+    rescueWorker: underTerm(nothing, lanes.rescueWorker),
+    rescueOverdue: underTerm(nothing, lanes.rescueOverdue),
+    expireWaits: underTerm(nothing, lanes.expireWaits),
+    watch: underTerm([], workers.watch),
     release: at(lanes.release),
-    expireWaits: at(lanes.expireWaits),
     resume: at(single.resume),
     cancel: at(single.cancel),
     setAside: at(single.setAside),
@@ -77,6 +93,13 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     workers: Effect.suspend(at(workers.workers)),
     declareDead: at(workers.declareDead),
     forget: at(workers.forget),
+    leader: Effect.suspend(at(leading.leader)),
+    takeLead: at(leading.takeLead),
+    keepLead: at(leading.keepLead),
+    resign: at(leading.resign),
+    recordRuns: at(leading.recordRuns),
+    laneRuns: Effect.suspend(at(leading.laneRuns)),
+    overdue: Effect.suspend(at(lanes.overdue)),
     place: at(reads.place),
     show: at(reads.show),
     page: at(reads.page)

@@ -1,7 +1,8 @@
 /** The moves that time, a vanished worker or a lost answer bring about, in batches. */
+import * as Duration from "effect/Duration"
 import type { Expiry } from "../../domain/Attempt.ts"
 import type { Place } from "../../domain/Job.ts"
-import type { LeaseId, Moved, RescueOptions, WorkerId } from "../Store.ts"
+import type { LeaseId, Moved, Overdue, RescueOptions, WorkerId } from "../Store.ts"
 import {
   byNumber,
   compare,
@@ -22,6 +23,15 @@ export const promote = (contents: Contents, now: Time, { limit }: { readonly lim
   const { add, moved } = tally()
   for (const job of due.slice(0, limit)) add(job, putReady(contents, job))
   return moved()
+}
+
+export const overdue = (contents: Contents, now: Time): Overdue => {
+  const since = (times: Iterable<Time>) => Duration.millis(Math.max(0, now - Math.min(now, ...times)))
+  return {
+    scheduled: since([...contents.at.scheduled].map(timeOf)),
+    deadline: since([...contents.leases.values()].map(({ deadline }) => deadline ?? now)),
+    waiting: since([...contents.at.waiting].map(timeOf))
+  }
 }
 
 export const expireWaits = (contents: Contents, now: Time, { limit }: { readonly limit: number }): Moved => {

@@ -1,6 +1,6 @@
 /** Who works here, and since when they have been silent. */
 import * as Duration from "effect/Duration"
-import type { Beat, WorkerId, WorkerRow } from "../Store.ts"
+import type { Beat, StaleWorker, WorkerId, WorkerRow } from "../Store.ts"
 import { byNumber, compare, type Contents, type Lease, type Time } from "./Contents.ts"
 
 export const register = (contents: Contents, now: Time, name: string): WorkerId => {
@@ -37,6 +37,22 @@ export const declareDead = (contents: Contents, _now: Time, id: WorkerId, beats:
   if (worker === undefined || worker.dead || worker.beats !== beats) return false
   worker.dead = true
   return true
+}
+
+export const watch = (
+  contents: Contents,
+  now: Time,
+  { staleAfter }: { readonly staleAfter: Duration.Duration }
+): ReadonlyArray<StaleWorker> => {
+  const threshold = Duration.toMillis(staleAfter)
+  const { lookedAt, since } = contents.watch
+  contents.watch = { since: now - lookedAt > threshold / 2 ? now : since, lookedAt: now }
+  for (const worker of contents.workers.values()) {
+    if (now - Math.max(worker.beatAt, contents.watch.since) > threshold) worker.dead = true
+  }
+  return [...contents.workers.values()]
+    .filter(({ dead, id }) => dead && held(contents, id).length > 0)
+    .map(({ beatAt, id, name }) => ({ id, name, beatAge: Duration.millis(now - beatAt) }))
 }
 
 export const forget = (contents: Contents, _now: Time, id: WorkerId): boolean =>

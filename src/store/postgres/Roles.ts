@@ -35,7 +35,9 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     wait: ["INSERT"],
     dead: ["INSERT"],
     lease: all,
-    worker: all
+    worker: all,
+    leader: ["SELECT"],
+    lane_run: ["SELECT"]
   },
   maintenance: {
     ring: ["SELECT"],
@@ -48,7 +50,10 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     wait: all,
     dead: ["SELECT", "INSERT", "DELETE"],
     lease: ["SELECT", "UPDATE", "DELETE"],
-    worker: all
+    worker: all,
+    leader: ["SELECT", "UPDATE"],
+    watch: ["SELECT", "UPDATE"],
+    lane_run: ["SELECT", "INSERT", "UPDATE"]
   },
   viewer: Object.fromEntries(
     [
@@ -63,6 +68,8 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
       "dead",
       "lease",
       "worker",
+      "leader",
+      "lane_run",
       "jobs"
     ].map((table) => [table, ["SELECT"]])
   ),

@@ -6,6 +6,7 @@ import { Store } from "../Store.ts"
 import { claiming } from "./claim.ts"
 import { enqueueing } from "./enqueue.ts"
 import { finishing } from "./finish.ts"
+import { leading } from "./leading.ts"
 import * as Migrations from "./Migrations.ts"
 import { OpenLeases } from "./OpenLeases.ts"
 import { passing } from "./passes.ts"
@@ -30,6 +31,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     ...(yield* claiming(sql, schema, open)),
     ...finishing(sql, schema, open),
     ...passing(sql, schema),
+    ...leading(sql, schema),
     ...single(sql, schema, reads.place),
     ...workersAndQueues(sql, schema),
     ...reads

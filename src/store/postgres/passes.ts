@@ -1,7 +1,9 @@
 /** The moves of many jobs at once: each locks what it moves, in order, and skips what others are moving. */
 import type { PgClient } from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Moved, Store, WorkerId } from "../Store.ts"
+import * as Option from "effect/Option"
+import { type Moved, type Store, UnderTerm, type WorkerId } from "../Store.ts"
 import { int8s } from "./parameters.ts"
 import { pointers } from "./pointers.ts"
 
@@ -24,11 +26,31 @@ const summed = (parts: ReadonlyArray<Part>): Moved => {
   }
 }
 
-type Passes = "promote" | "rescueWorker" | "rescueOverdue" | "release" | "expireWaits"
+type Passes = "promote" | "rescueWorker" | "rescueOverdue" | "release" | "expireWaits" | "watch" | "overdue"
 
 export const passing = (sql: PgClient, schema: string): Pick<Store["Service"], Passes> => {
   const parts = (statement: string, parameters: ReadonlyArray<unknown>) =>
     Effect.map(sql.unsafe<Part>(statement, parameters), summed)
+
+  /** Runs a statement that ends with the term as its last parameter. */
+  const underTerm = <Row extends object>(statement: string, parameters: ReadonlyArray<unknown>) =>
+    Effect.flatMap(UnderTerm, (term) =>
+      sql.unsafe<Row>(statement, [...parameters, Option.isSome(term) ? term.value : null])
+    )
+  const partsUnderTerm = (statement: string, parameters: ReadonlyArray<unknown>) =>
+    Effect.map(underTerm<Part>(statement, parameters), summed)
+
+  /**
+   * One row unless a higher term exists, held so that the next term waits for this statement; looked for only when
+   * there is work, so that an idle lane writes nothing. After \`found\` and before what is consumed.
+   */
+  const allowed = (term: string, found: string) => `allowed AS MATERIALIZED (
+      SELECT WHERE ${term}::bigint IS NULL
+      UNION ALL
+      SELECT FROM (
+        SELECT FROM ${schema}.leader WHERE term = ${term} AND EXISTS (SELECT FROM ${found}) FOR KEY SHARE
+      ) named
+    )`
 
   const { ticketColumns, ticketOf } = pointers(schema)
 
@@ -37,8 +59,8 @@ export const passing = (sql: PgClient, schema: string): Pick<Store["Service"], P
     WITH due AS MATERIALIZED (
       SELECT job FROM ${schema}.timed WHERE run_at <= statement_timestamp()
       ORDER BY run_at, job LIMIT $1 FOR UPDATE SKIP LOCKED
-    ), gone AS (
-      DELETE FROM ${schema}.timed USING due WHERE timed.job = due.job RETURNING timed.*
+    ), ${allowed("$2", "due")}, gone AS (
+      DELETE FROM ${schema}.timed USING due, allowed WHERE timed.job = due.job RETURNING timed.*
     ), ready AS (
       INSERT INTO ${schema}.ticket (${ticketColumns})
       SELECT ${ticketOf("attempt")} FROM (SELECT * FROM gone ORDER BY run_at, job) gone
@@ -46,13 +68,13 @@ export const passing = (sql: PgClient, schema: string): Pick<Store["Service"], P
     SELECT 'ready' AS place, queue, count(*)::int AS jobs FROM gone GROUP BY queue`
 
   /** The end of every attempt of the leases in \`held\`: those that have ended already meet the fence. */
-  const ending = (ender: string, state: string, next: string, reason: string) => `
+  const ending = (ender: string, state: string, next: string, reason: string, from = "held") => `
     SELECT ended.place, ended.queue, cardinality(ended.ended) AS jobs
     FROM (
       SELECT array_agg(id) AS leases, array_agg(job) AS jobs, array_agg(attempt) AS attempts,
         array_agg(${next}) AS nexts, array_agg(${reason}) AS reasons, count(*)::int AS n, array_agg(DISTINCT id) AS whole
       FROM (
-        SELECT held.*, job FROM held CROSS JOIN unnest(held.jobs) AS run
+        SELECT held.*, job FROM ${from} CROSS JOIN unnest(held.jobs) AS run
         CROSS JOIN generate_series(lower(run), upper(run) - 1) AS job
         ORDER BY held.id, job
       ) one
@@ -67,7 +89,8 @@ export const passing = (sql: PgClient, schema: string): Pick<Store["Service"], P
       "NULL",
       "rescued",
       `CASE WHEN crashes >= ${budget} THEN 'dead' ELSE 'ready' END`,
-      `CASE WHEN crashes >= ${budget} THEN 'crash budget spent: rescued ' || crashes + 1 || ' times' END`
+      `CASE WHEN crashes >= ${budget} THEN 'crash budget spent: rescued ' || crashes + 1 || ' times' END`,
+      "held CROSS JOIN allowed"
     )
 
   const rescueWorker = `
@@ -75,13 +98,38 @@ export const passing = (sql: PgClient, schema: string): Pick<Store["Service"], P
       SELECT * FROM ${schema}.lease
       WHERE worker = $1 AND NOT EXISTS (SELECT FROM ${schema}.worker WHERE id = $1 AND declared_dead_at IS NULL)
       ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
-    )${rescued("$3")}`
+    ), ${allowed("$4", "held")}${rescued("$3")}`
 
   const rescueOverdue = `
     WITH held AS MATERIALIZED (
       SELECT * FROM ${schema}.lease WHERE deadline_at < statement_timestamp()
       ORDER BY deadline_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
-    )${rescued("$2")}`
+    ), ${allowed("$3", "held")}${rescued("$2")}`
+
+  // The two times are read after the wait for the other looker's row, and a beat that comes meanwhile is seen.
+  const watch = `
+    WITH looked AS (
+      UPDATE ${schema}.watch SET looked_at = clock_timestamp(),
+        since = CASE WHEN clock_timestamp() - looked_at > $1 * interval '0.5 ms' THEN clock_timestamp() ELSE since END
+      WHERE $2::bigint IS NULL OR EXISTS (SELECT FROM ${schema}.leader WHERE term = $2 FOR KEY SHARE)
+      RETURNING since
+    ), declared AS (
+      UPDATE ${schema}.worker SET declared_dead_at = clock_timestamp() FROM looked
+      WHERE declared_dead_at IS NULL AND clock_timestamp() - greatest(beat_at, since) > $1 * interval '1 ms'
+      RETURNING id, name, beat_at
+    ), dead AS (
+      SELECT * FROM declared UNION ALL
+      SELECT id, name, beat_at FROM ${schema}.worker CROSS JOIN looked WHERE declared_dead_at IS NOT NULL
+    )
+    SELECT id, name, extract(epoch FROM clock_timestamp() - beat_at)::float8 * 1000 AS age FROM dead
+    WHERE EXISTS (SELECT FROM ${schema}.lease WHERE lease.worker = dead.id) ORDER BY id`
+
+  const oldest = (table: string, column: string) =>
+    `coalesce((SELECT extract(epoch FROM clock_timestamp() - min(${column})) * 1000 FROM ${schema}.${table}
+      WHERE ${column} < statement_timestamp()), 0)::float8`
+  const overdue = `
+    SELECT ${oldest("timed", "run_at")} AS scheduled, ${oldest("lease", "deadline_at")} AS deadline,
+      ${oldest("wait", "expires_at")} AS waiting`
 
   const release = `
     WITH held AS MATERIALIZED (
@@ -93,8 +141,8 @@ export const passing = (sql: PgClient, schema: string): Pick<Store["Service"], P
     WITH due AS MATERIALIZED (
       SELECT job FROM ${schema}.wait WHERE expires_at <= statement_timestamp()
       ORDER BY expires_at, job LIMIT $1 FOR UPDATE SKIP LOCKED
-    ), gone AS (
-      DELETE FROM ${schema}.wait USING due WHERE wait.job = due.job
+    ), ${allowed("$2", "due")}, gone AS (
+      DELETE FROM ${schema}.wait USING due, allowed WHERE wait.job = due.job
       RETURNING wait.*, CASE on_expiry WHEN 'die' THEN 'dead' WHEN 'cancel' THEN 'cancelled' ELSE 'ready' END AS place,
         CASE WHEN on_expiry <> 'retry' THEN 'nobody ended the wait in time' END AS because
     ), ends AS (
@@ -114,10 +162,26 @@ export const passing = (sql: PgClient, schema: string): Pick<Store["Service"], P
     GROUP BY place, queue`
 
   return {
-    promote: ({ limit }) => parts(promote, [limit]),
-    rescueWorker: (worker: WorkerId, { crashBudget, limit }) => parts(rescueWorker, [worker, limit, crashBudget]),
-    rescueOverdue: ({ crashBudget, limit }) => parts(rescueOverdue, [limit, crashBudget]),
+    promote: ({ limit }) => partsUnderTerm(promote, [limit]),
+    rescueWorker: (worker: WorkerId, { crashBudget, limit }) =>
+      partsUnderTerm(rescueWorker, [worker, limit, crashBudget]),
+    rescueOverdue: ({ crashBudget, limit }) => partsUnderTerm(rescueOverdue, [limit, crashBudget]),
+    watch: ({ staleAfter }) =>
+      Effect.map(
+        underTerm<{ readonly id: WorkerId; readonly name: string; readonly age: number }>(watch, [
+          Duration.toMillis(staleAfter)
+        ]),
+        (rows) => rows.map(({ age, id, name }) => ({ id, name, beatAge: Duration.millis(age) }))
+      ),
+    overdue: Effect.map(
+      sql.unsafe<{ readonly scheduled: number; readonly deadline: number; readonly waiting: number }>(overdue),
+      ([row]) => ({
+        scheduled: Duration.millis(row!.scheduled),
+        deadline: Duration.millis(row!.deadline),
+        waiting: Duration.millis(row!.waiting)
+      })
+    ),
     release: (worker, leases) => parts(release, [worker, int8s(leases)]),
-    expireWaits: ({ limit }) => parts(expireWaits, [limit])
+    expireWaits: ({ limit }) => partsUnderTerm(expireWaits, [limit])
   }
 }

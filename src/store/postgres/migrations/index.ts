@@ -1,6 +1,7 @@
 /** Lists the migrations in order. A released one never changes: a change is the next one. */
 import type { Migration } from "../Migrations.ts"
 import { jobs } from "./jobs/index.ts"
+import { maintenance } from "./maintenance.ts"
 import { producers } from "./producers/index.ts"
 
-export const migrations: ReadonlyArray<Migration> = [jobs, producers]
+export const migrations: ReadonlyArray<Migration> = [jobs, producers, maintenance]
