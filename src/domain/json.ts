@@ -20,3 +20,25 @@ export const storable = (value: unknown): unknown => {
     return Object.fromEntries(Object.entries(part).map(([name, field]) => [storableText(name), field]))
   })
 }
+
+/** The first place in a JSON value that cannot be stored, or lies deeper than allowed. */
+export const faultIn = (
+  value: unknown,
+  maxDepth: number,
+  path: ReadonlyArray<string | number> = []
+): { readonly path: ReadonlyArray<string | number>; readonly reason: string } | undefined => {
+  if (typeof value === "string") {
+    return isStorableText(value) ? undefined : { path, reason: "has a NUL character or half of a surrogate pair" }
+  }
+  if (typeof value !== "object" || value === null) return undefined
+  if (path.length >= maxDepth) return { path, reason: `is nested more than ${maxDepth} deep` }
+  const entries = Array.isArray(value) ? value.entries() : Object.entries(value)
+  for (const [name, part] of entries) {
+    const within = [...path, name]
+    if (typeof name === "string" && !isStorableText(name))
+      return { path: within, reason: "is a name that cannot be stored" }
+    const fault = faultIn(part, maxDepth, within)
+    if (fault !== undefined) return fault
+  }
+  return undefined
+}

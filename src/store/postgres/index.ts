@@ -11,19 +11,21 @@ import * as Migrations from "./Migrations.ts"
 import { OpenLeases } from "./OpenLeases.ts"
 import { passing } from "./passes.ts"
 import { reading } from "./reading.ts"
-import { defaultName, quoted, type SchemaName } from "./SchemaName.ts"
+import { quoted, schemaName } from "./SchemaName.ts"
 import { single } from "./single.ts"
 import { workersAndQueues } from "./workers.ts"
 
 export interface Options {
   /** Defaults to `lanekeeper`. */
-  readonly schema?: SchemaName | undefined
+  readonly schema?: string | undefined
 }
 
 const make = Effect.fnUntraced(function* (options: Options) {
-  const sql = yield* PgClient
-  yield* Migrations.check({ schema: options.schema })
-  const schema = quoted(options.schema ?? defaultName)
+  // Rows are read by the names the statements give them, whatever the app has its own renamed to.
+  const sql = (yield* PgClient).withoutTransforms()
+  const name = yield* schemaName(options.schema)
+  yield* Migrations.check({ schema: name })
+  const schema = quoted(name)
   const open = new OpenLeases()
   const reads = reading(sql, schema)
   return Store.of({

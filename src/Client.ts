@@ -1,0 +1,198 @@
+/**
+ * Enqueues jobs and reads what became of them. It needs no worker and no maintenance, and leaves no row of its own.
+ *
+ * What it writes joins the transaction that is open on the same `PgClient`: a rollback leaves nothing, and nobody is
+ * woken for it.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Details, Trace } from "./domain/Details.ts"
+import type { JobId } from "./domain/Job.ts"
+import { faultIn } from "./domain/json.ts"
+import { type EnqueueError, InvalidPayload, PayloadTooLarge } from "./EnqueueError.ts"
+import { type EnqueueOptions, maxDepth, read } from "./EnqueueOptions.ts"
+import type { Any, Each, Output, Payload } from "./Job.ts"
+import * as Result from "./Result.ts"
+import { type Enqueued, type JobView, type NewJob, type PageOptions, Store, type Uniqueness } from "./store/Store.ts"
+import { Wakeup } from "./Wakeup.ts"
+
+export * as Result from "./Result.ts"
+
+export class Client extends Context.Service<
+  Client,
+  {
+    readonly enqueue: <K extends Any>(
+      kind: K,
+      payload: Payload<K>,
+      options?: EnqueueOptions
+    ) => Effect.Effect<Enqueued, EnqueueError, K["payload"]["EncodingServices"]>
+    readonly enqueueMany: <K extends Any>(
+      kind: K,
+      payloads: Iterable<Payload<K>>,
+      options?: Each<EnqueueOptions, Payload<K>>
+    ) => Effect.Effect<ReadonlyArray<Enqueued>, EnqueueError, K["payload"]["EncodingServices"]>
+    readonly enqueueStream: <K extends Any, E, R>(
+      kind: K,
+      payloads: Stream.Stream<Payload<K>, E, R>,
+      options?: Each<EnqueueOptions, Payload<K>>
+    ) => Effect.Effect<number, EnqueueError | E, K["payload"]["EncodingServices"] | R>
+    readonly await: <K extends Any>(
+      kind: K,
+      id: JobId
+    ) => Effect.Effect<Output<K>, Result.NotCompleted | SqlError, K["output"]["DecodingServices"]>
+    /** A job with its history. `None`: there is none, or it has passed its retention. */
+    readonly get: (id: JobId) => Effect.Effect<Option.Option<JobView>, SqlError>
+    /** A page of the jobs of one place, newest first. */
+    readonly list: (options: PageOptions) => Effect.Effect<ReadonlyArray<JobView>, SqlError>
+  }
+>()("lanekeeper/Client") {
+  static readonly layer = Layer.effect(
+    this,
+    Effect.suspend(() => make)
+  )
+}
+
+type Prepared = NewJob & { readonly unique?: Uniqueness | undefined }
+
+const chunk = 1_000 // one statement stays under ~20 ms, and under 16 MiB up to 16 KiB a payload
+const chunkBytes = 4_194_304 // what larger payloads are cut by
+
+const make = Effect.gen(function* () {
+  const store = yield* Store
+  const wakeup = yield* Wakeup
+
+  /** One statement for those without a key, in the order given; those with keys after them. */
+  const write = Effect.fnUntraced(function* (jobs: ReadonlyArray<Prepared>) {
+    const plain = jobs.filter((job) => job.unique === undefined)
+    const unique = jobs.filter((job): job is NewJob & { readonly unique: Uniqueness } => job.unique !== undefined)
+    const ids = (yield* store.enqueue(plain))[Symbol.iterator]()
+    const results = (yield* store.enqueueUnique(unique))[Symbol.iterator]()
+    return jobs.map((job): Enqueued => {
+      if (job.unique !== undefined) return results.next().value!
+      return { id: ids.next().value!, outcome: "enqueued", former: Option.none() }
+    })
+  })
+
+  const wake = (jobs: ReadonlyArray<Prepared>) => {
+    const queues = new Set(jobs.flatMap((job) => ((job.runIn ?? job.runAt) === undefined ? [job.queue] : [])))
+    return queues.size === 0 ? Effect.void : store.afterCommit(wakeup.poke(queues))
+  }
+
+  const enqueue = Effect.fn("Client.enqueue")(function* <K extends Any>(
+    kind: K,
+    payload: Payload<K>,
+    options: EnqueueOptions = {}
+  ) {
+    const job = yield* prepare(kind, payload, options, yield* currentTrace)
+    const [enqueued] = yield* write([job.job])
+    yield* wake([job.job])
+    return enqueued!
+  })
+
+  const writeAll = Effect.fnUntraced(function* <K extends Any, E, R>(
+    kind: K,
+    payloads: Stream.Stream<Payload<K>, E, R>,
+    options: Each<EnqueueOptions, Payload<K>>,
+    each: (enqueued: ReadonlyArray<Enqueued>) => void
+  ) {
+    const trace = yield* currentTrace
+    let index = 0
+    let bytes = 0
+    let jobs: Array<Prepared> = []
+    const flush = Effect.suspend(() => {
+      const full = jobs
+      jobs = []
+      bytes = 0
+      return full.length === 0 ? Effect.void : Effect.andThen(Effect.map(write(full), each), wake(full))
+    })
+    const add = Effect.fnUntraced(function* (payload: Payload<K>) {
+      const own = typeof options === "function" ? options(payload, index) : options
+      index++
+      const prepared = yield* prepare(kind, payload, own, trace)
+      jobs.push(prepared.job)
+      bytes += prepared.bytes
+      if (jobs.length >= chunk || bytes >= chunkBytes) yield* flush
+    })
+    yield* store.atomically(Effect.andThen(Stream.runForEach(payloads, add), flush))
+    return index
+  })
+
+  return Client.of({
+    enqueue,
+    enqueueMany: Effect.fn("Client.enqueueMany")(function* (kind, payloads, options = {}) {
+      const all: Array<Enqueued> = []
+      yield* writeAll(kind, Stream.fromIterable(payloads), options, (enqueued) => void all.push(...enqueued))
+      return all
+    }),
+    enqueueStream: Effect.fn("Client.enqueueStream")(function* (kind, payloads, options = {}) {
+      return yield* writeAll(kind, payloads, options, () => undefined)
+    }),
+    await: Effect.fn("Client.await")(function* (kind, id) {
+      const view = yield* store.show(id).pipe(
+        Effect.repeat({
+          schedule: untilOver,
+          while: Option.exists((view: JobView) => !Result.isOver(view.place))
+        })
+      )
+      return yield* Result.of(kind, id, view)
+    }),
+    get: store.show,
+    list: store.page
+  })
+})
+
+/** Quick for what takes a moment, then once a second. */
+const untilOver = Schedule.min([Schedule.exponential("20 millis", 1.5), Schedule.spaced("1 second")])
+
+const describe = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const prepare = Effect.fnUntraced(function* <K extends Any>(
+  kind: K,
+  payload: Payload<K>,
+  options: EnqueueOptions,
+  trace: Trace | undefined
+) {
+  const { details, ...asked } = yield* Effect.fromResult(read(kind.defaults, options))
+  const encoded: unknown = yield* Effect.mapError(
+    Schema.encodeUnknownEffect(Schema.toCodecJson(kind.payload))(payload) as Effect.Effect<unknown, Schema.SchemaError>,
+    ({ issue }) => {
+      const [first] = describe(issue).issues
+      const path = (first?.path ?? []).map((part) => (typeof part === "number" ? part : String(part)))
+      return new InvalidPayload({
+        kind: kind.name,
+        path,
+        reason: first?.message ?? "is not what the kind's Schema says"
+      })
+    }
+  )
+  const fault = faultIn(encoded, maxDepth)
+  if (fault !== undefined) return yield* new InvalidPayload({ kind: kind.name, ...fault })
+  const bytes = Buffer.byteLength(JSON.stringify(encoded ?? null))
+  const limit = kind.maxPayloadBytes
+  if (bytes > limit) return yield* new PayloadTooLarge({ kind: kind.name, bytes, limit })
+  const travels: Details = trace === undefined ? details : { ...details, trace }
+  const job: Prepared = {
+    kind: kind.name,
+    payload: encoded,
+    ...asked,
+    details: Object.keys(travels).length === 0 ? undefined : travels
+  }
+  return { job, bytes }
+})
+
+/** The span to link attempts to. Without a tracer there is nobody to show it. */
+const currentTrace = Effect.gen(function* () {
+  if ((yield* Tracer.Tracer) === Tracer.nativeTracer) return undefined
+  const span = yield* Effect.option(Effect.currentParentSpan)
+  return Option.getOrUndefined(
+    Option.map(span, ({ sampled, spanId, traceId }): Trace => ({ traceId, spanId, sampled }))
+  )
+})

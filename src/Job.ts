@@ -1,0 +1,202 @@
+/**
+ * Defines kinds of jobs: a name, what a job is given, what it gives back, how it can fail, and where it runs.
+ *
+ * A kind is plain data that a producer and a worker share. What it does is said where it is handled.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import type { SqlError } from "effect/sql/SqlError"
+import { Client, type Result } from "./Client.ts"
+import type { Details } from "./domain/Details.ts"
+import type { JobId } from "./domain/Job.ts"
+import type { EnqueueError } from "./EnqueueError.ts"
+import { type Defaults, type EnqueueOptions, isPriority, isText, priorityRule, textRule } from "./EnqueueOptions.ts"
+import type { Enqueued } from "./store/Store.ts"
+
+type PayloadSchema<Payload> = Payload extends Schema.Struct.Fields ? Schema.Struct<Payload> : Payload
+
+/** The names of a payload's fields as they are stored. */
+type FieldOf<Payload extends Schema.Top> = Extract<keyof Payload["Encoded"], string>
+
+export interface Kind<
+  out Name extends string = string,
+  Payload extends Schema.Top = Schema.Top,
+  Output extends Schema.Top = Schema.Top,
+  Failure extends Schema.Top = Schema.Top
+> {
+  readonly name: Name
+  readonly payload: Payload
+  readonly output: Output
+  readonly failure: Failure
+  /** Names that jobs of this kind had before it was renamed. They are handled as its own. */
+  readonly aliases: ReadonlyArray<string>
+  readonly defaults: Defaults
+  readonly maxPayloadBytes: number
+  readonly upgrade: (payload: unknown, version: number) => unknown
+
+  /** Enqueues one job, in the transaction that is open, if one is. */
+  readonly enqueue: (
+    payload: Payload["Type"],
+    options?: EnqueueOptions<FieldOf<Payload>>
+  ) => Effect.Effect<Enqueued, EnqueueError, Client | Payload["EncodingServices"]>
+  /** Enqueues all of them or none: 100,000 in a call are fine. Options may differ from one to the next. */
+  readonly enqueueMany: (
+    payloads: Iterable<Payload["Type"]>,
+    options?: Each<EnqueueOptions<FieldOf<Payload>>, Payload["Type"]>
+  ) => Effect.Effect<ReadonlyArray<Enqueued>, EnqueueError, Client | Payload["EncodingServices"]>
+  /** Enqueues all a stream gives, or none when it or one of them fails. Holds a few thousand in memory at a time. */
+  readonly enqueueStream: <E, R>(
+    payloads: Stream.Stream<Payload["Type"], E, R>,
+    options?: Each<EnqueueOptions<FieldOf<Payload>>, Payload["Type"]>
+  ) => Effect.Effect<number, EnqueueError | E, Client | Payload["EncodingServices"] | R>
+  /** Waits until a job is over and answers its output. */
+  readonly await: (
+    id: JobId
+  ) => Effect.Effect<Output["Type"], Result.NotCompleted | SqlError, Client | Output["DecodingServices"]>
+}
+
+export interface Any extends Kind<string, any, any, any> {}
+
+export type Payload<K extends Any> = K["payload"]["Type"]
+export type Output<K extends Any> = K["output"]["Type"]
+export type Failure<K extends Any> = K["failure"]["Type"]
+
+/** The same for every item, or made for each. */
+export type Each<Options, Item> = Options | ((item: Item, index: number) => Options)
+
+export interface MakeOptions<Payload, Output, Failure> {
+  /** The fields, or a Schema. Stored as JSON, whatever the Schema's own encoding. */
+  readonly payload: Payload
+  /** What the handler gives back, kept with the job. Defaults to nothing. */
+  readonly output?: Output | undefined
+  /** How the handler fails: it decides whether a failure is tried again. Defaults to never. */
+  readonly failure?: Failure | undefined
+  /** Defaults to `default`. */
+  readonly queue?: string | undefined
+  /** 0 runs first, 9 last. Defaults to 5. */
+  readonly priority?: number | undefined
+  /** Defaults to 20. */
+  readonly maxAttempts?: number | undefined
+  /** How long one attempt may run before its worker ends it. Defaults to no limit. */
+  readonly timeout?: Duration.Input | undefined
+  /** How long one attempt may be held before it is rescued although its worker is healthy. Defaults to no limit. */
+  readonly deadline?: Duration.Input | undefined
+  /** Names this kind had before. */
+  readonly aliases?: ReadonlyArray<string> | undefined
+  /** Of the payload's shape. Defaults to 1. */
+  readonly version?: number | undefined
+  /** Makes of a payload of an older version one of this. Defaults to leaving it as it is. */
+  readonly upgrade?: ((payload: unknown, version: number) => unknown) | undefined
+  /** Defaults to 1 MiB. A job says where large things are; it does not carry them. */
+  readonly maxPayloadBytes?: number | undefined
+}
+
+/** A kind that cannot work as it is declared. A defect: it is found when the module is loaded. */
+export class InvalidKind extends Schema.TaggedError<InvalidKind>()("InvalidKind", {
+  kind: Schema.String,
+  rule: Schema.String
+}) {
+  override get message() {
+    return `The kind "${this.kind}" is declared wrongly: ${this.rule}`
+  }
+}
+
+export const make = <
+  const Name extends string,
+  Payload extends Schema.Struct.Fields | Schema.Top,
+  Output extends Schema.Top = Schema.Void,
+  Failure extends Schema.Top = Schema.Never
+>(
+  name: Name,
+  options: MakeOptions<Payload, Output, Failure>
+): Kind<Name, PayloadSchema<Payload> & Schema.Top, Output, Failure> => {
+  const kind = {
+    name,
+    payload: Schema.isSchema(options.payload)
+      ? options.payload
+      : Schema.Struct(options.payload as Schema.Struct.Fields),
+    output: options.output ?? Schema.Void,
+    failure: options.failure ?? Schema.Never,
+    aliases: options.aliases ?? [],
+    defaults: defaultsOf(name, options),
+    maxPayloadBytes: options.maxPayloadBytes ?? 1_048_576,
+    upgrade: options.upgrade ?? ((payload: unknown) => payload)
+  }
+  const full: Any = {
+    ...kind,
+    enqueue: (payload, options) => Effect.flatMap(Client, (client) => client.enqueue(full, payload, options)),
+    enqueueMany: (payloads, options) => Effect.flatMap(Client, (client) => client.enqueueMany(full, payloads, options)),
+    enqueueStream: (payloads, options) =>
+      Effect.flatMap(Client, (client) => client.enqueueStream(full, payloads, options)),
+    await: (id) => Effect.flatMap(Client, (client) => client.await(full, id))
+  }
+  return full as never
+}
+
+const defaultsOf = (kind: string, options: MakeOptions<unknown, unknown, unknown>): Defaults => {
+  const refuse = (rule: string): never => {
+    throw new InvalidKind({ kind, rule })
+  }
+  const length = (option: string, input: Duration.Input | undefined) => {
+    if (input === undefined) return undefined
+    const duration = Option.getOrUndefined(Duration.fromInput(input))
+    if (duration === undefined || !Duration.isFinite(duration) || Duration.toMillis(duration) < 1) {
+      return refuse(`its ${option} is a length of time of at least a millisecond`)
+    }
+    return duration
+  }
+  const { maxAttempts, priority = 5, queue = "default", version = 1 } = options
+  if (!isText(kind)) refuse(`its name ${textRule}`)
+  if (!isText(queue)) refuse(`its queue ${textRule}`)
+  for (const alias of options.aliases ?? []) if (!isText(alias)) refuse(`an alias ${textRule}`)
+  if (!isPriority(priority)) refuse(`its priority ${priorityRule}`)
+  if (!Number.isInteger(version) || version < 1) refuse("its version is a whole number of at least 1")
+  if (maxAttempts !== undefined && (!Number.isInteger(maxAttempts) || maxAttempts < 1)) {
+    refuse("its maxAttempts is a whole number of at least 1")
+  }
+  return {
+    kind,
+    queue,
+    priority,
+    version,
+    maxAttempts,
+    timeout: length("timeout", options.timeout),
+    deadline: length("deadline", options.deadline)
+  }
+}
+
+/** Kinds an app knows together, found by the names their jobs are stored under. */
+export interface Group<out K extends Any = Any> {
+  readonly kinds: ReadonlyArray<K>
+  /** By name or alias. */
+  readonly get: (name: string) => K | undefined
+}
+
+/** Puts kinds together. Two that claim one name are a defect. */
+export const group = <const Kinds extends ReadonlyArray<Any>>(...kinds: Kinds): Group<Kinds[number]> => {
+  const byName = new Map<string, Kinds[number]>()
+  for (const kind of kinds) {
+    for (const name of [kind.name, ...kind.aliases]) {
+      const other = byName.get(name)
+      if (other !== undefined && other !== kind) {
+        throw new InvalidKind({ kind: kind.name, rule: `the name "${name}" belongs to the kind "${other.name}" too` })
+      }
+      byName.set(name, kind)
+    }
+  }
+  return { kinds, get: (name) => byName.get(name) }
+}
+
+/** Reads a stored payload, brought up to the kind's version. */
+export const decodePayload = <K extends Any>(
+  kind: K,
+  payload: unknown,
+  details: Details | null
+): Effect.Effect<Payload<K>, Schema.SchemaError, K["payload"]["DecodingServices"]> => {
+  const version = details?.version ?? 1
+  const upgraded = version < kind.defaults.version ? kind.upgrade(payload, version) : payload
+  return Schema.decodeUnknownEffect(Schema.toCodecJson(kind.payload))(upgraded) as never
+}

@@ -1,0 +1,119 @@
+/**
+ * Says which queues have new work, to this process and to the others on the same store.
+ *
+ * It is a hint: what is lost costs a poll. Producers pay nothing for it: a NOTIFY inside their transactions would make
+ * them commit one after another, so it goes out beside them, once for all queues that were poked within a moment.
+ */
+import * as PgConnection from "@effect/sql-pg/PgConnection"
+import { PgClient } from "@effect/sql-pg/PgClient"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import * as Queue from "effect/Queue"
+import * as RcRef from "effect/RcRef"
+import type * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import { schemaName, wakeChannel } from "./store/postgres/SchemaName.ts"
+import { texts } from "./store/postgres/parameters.ts"
+
+/** A queue, or any: after notifications may have been lost. */
+export type Poke = { readonly queue: string } | "any"
+
+const pokesKept = 1_024 // a slow subscriber drives on each anyway: of many pokes the last ones say as much as all
+
+const keepAlive = "10 seconds" // a listener behind a dead network is told so within a minute
+
+const moment = "5 millis" // notifications a listener can tell apart; well under what a claim takes
+
+const publish = (pokes: PubSub.PubSub<Poke>, queues: Iterable<string>) =>
+  Effect.asVoid(
+    PubSub.publishAll(
+      pokes,
+      Array.from(queues, (queue) => ({ queue }))
+    )
+  )
+
+export class Wakeup extends Context.Service<
+  Wakeup,
+  {
+    /** Says that these queues have work that others can see by now. */
+    readonly poke: (queues: Iterable<string>) => Effect.Effect<void>
+    /** What is poked from now on, here or elsewhere. */
+    readonly pokes: Effect.Effect<PubSub.Subscription<Poke>, never, Scope.Scope>
+  }
+>()("lanekeeper/Wakeup") {
+  /** For a store nobody else shares. */
+  static readonly layerLocal = Layer.effect(
+    this,
+    Effect.map(PubSub.sliding<Poke>(pokesKept), (pokes) =>
+      this.of({
+        poke: (queues) => publish(pokes, queues),
+        pokes: PubSub.subscribe(pokes)
+      })
+    )
+  )
+
+  static readonly layerPostgres = (options: PostgresOptions = {}) => Layer.effect(this, makePostgres(options))
+}
+
+export interface PostgresOptions {
+  /** Defaults to `lanekeeper`. */
+  readonly schema?: string | undefined
+  /** Where LISTEN works, when the client goes through a pooler in transaction mode. Defaults to the client's own. */
+  readonly directUrl?: Redacted.Redacted | undefined
+}
+
+const makePostgres = Effect.fnUntraced(function* ({ directUrl, schema }: PostgresOptions) {
+  const sql = yield* PgClient
+  const pokes = yield* PubSub.sliding<Poke>(pokesKept)
+  const channel = wakeChannel(yield* schemaName(schema))
+  const outstanding = new Set<string>()
+  const some = yield* Latch.make()
+
+  const send = Effect.gen(function* () {
+    const queues = [...outstanding]
+    outstanding.clear()
+    if (queues.length === 0) return
+    yield* sql.unsafe(`SELECT pg_notify($1, queue) FROM unnest($2::text[]) AS queue`, [channel, texts(queues)])
+  }).pipe(Effect.ignore)
+
+  // The first of a burst goes out at once, the rest together.
+  yield* some.await.pipe(
+    Effect.andThen(some.close),
+    Effect.andThen(send),
+    Effect.andThen(Effect.sleep(moment)),
+    Effect.forever,
+    Effect.forkScoped
+  )
+  // A process that enqueues and ends has still said so.
+  yield* Effect.addFinalizer(() => send.pipe(Effect.timeoutOption("1 second")))
+
+  const listen = Effect.gen(function* () {
+    const config = directUrl === undefined ? sql.config : { ...sql.config, url: directUrl }
+    const connection = yield* PgConnection.make({ ...config, applicationName: "lanekeeper listen", keepAlive })
+    const notifications = yield* connection.listen(channel)
+    yield* PubSub.publish(pokes, "any")
+    return yield* Queue.take(notifications).pipe(
+      Effect.flatMap(({ payload }) => PubSub.publish(pokes, { queue: payload })),
+      Effect.forever
+    )
+  }).pipe(
+    Effect.scoped,
+    Effect.tapError((error) => Effect.logDebug("Listening again", error)),
+    Effect.retry(Schedule.spaced("100 millis"))
+  )
+  const listener = yield* RcRef.make({ acquire: Effect.forkScoped(listen) })
+
+  return Wakeup.of({
+    poke: (queues) =>
+      Effect.suspend(() => {
+        const poked = [...queues]
+        for (const queue of poked) outstanding.add(queue)
+        return Effect.andThen(publish(pokes, poked), some.open)
+      }),
+    pokes: Effect.andThen(RcRef.get(listener), PubSub.subscribe(pokes))
+  })
+})

@@ -1,0 +1,21 @@
+/** What travels with a job beside its payload. The store carries it and does not read it. */
+export interface Details {
+  /** The version of the kind that encoded the payload. 1 is not written. */
+  readonly version?: number
+  readonly maxAttempts?: number
+  readonly timeoutMs?: number
+  /** ISO 8601. A job not started by then is not worth starting. */
+  readonly expiresAt?: string
+  /** Jobs with one key share limits and order. */
+  readonly key?: string
+  readonly tags?: ReadonlyArray<string>
+  readonly metadata?: Readonly<Record<string, unknown>>
+  readonly trace?: Trace
+}
+
+/** The span that enqueued. */
+export interface Trace {
+  readonly traceId: string
+  readonly spanId: string
+  readonly sampled: boolean
+}
