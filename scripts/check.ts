@@ -11,6 +11,7 @@ const floors: Readonly<Record<string, number>> = {
   domain: 0,
   store: 1,
   embedded: 2, // the parts of EmbeddedPostgres
+  leadership: 2, // the parts of LeaderElection
   lanes: 3,
   roles: 4,
   cli: 5,

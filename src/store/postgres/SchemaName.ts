@@ -33,4 +33,7 @@ export const defaultName = SchemaName.make("lanekeeper")
 /** Where queues with new work are named. `enqueue` in SQL notifies it too. */
 export const wakeChannel = (name: SchemaName) => `${name}_wake`
 
+/** Where a leader says that it has let go of the lead. */
+export const leaderChannel = (name: SchemaName) => `${name}_leader`
+
 export const quoted = (name: SchemaName) => `"${name}"`

@@ -1,0 +1,94 @@
+/**
+ * Elects by an advisory lock on a connection that does nothing else. The server frees the lock when the connection is
+ * gone: at once when the process dies, and after `idle_session_timeout` when it is frozen or unreachable, for a holder
+ * that lives pings every second.
+ */
+import { PgClient } from "@effect/sql-pg/PgClient"
+import * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import type * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import type { SqlError } from "effect/sql/SqlError"
+import { jittered } from "../jitter.ts"
+import { rootMessage } from "../store/postgres/DatabaseError.ts"
+import { endTerm, nextTerm } from "../store/postgres/leading.ts"
+import { defaultName, leaderChannel, quoted, type SchemaName } from "../store/postgres/SchemaName.ts"
+import type { Term } from "../store/Store.ts"
+import { campaigning, defaultHolder, type Held, LeadershipLost, retryAfter } from "./campaign.ts"
+
+export interface AdvisoryLockOptions {
+  /** Defaults to `lanekeeper`. */
+  readonly schema?: SchemaName | undefined
+  /** Where the server itself is reached, when the client goes through a pooler. Defaults to the client's own. */
+  readonly directUrl?: Redacted.Redacted | undefined
+  /** Defaults to host and process id. */
+  readonly holder?: string | undefined
+}
+
+const pingEvery = "1 second"
+const pingTimeout = "3 seconds" // with idle_session_timeout, two leaders apart by a dead network are apart for seconds
+const idleSessionTimeout = "5000" // milliseconds; survives four pings that were late
+const raising = "30 seconds" // the next term waits for statements of the last one
+
+const lost = (error: SqlError) => new LeadershipLost({ reason: rootMessage(error) })
+
+const within =
+  (duration: string & `${number} seconds`) =>
+  <A>(query: Effect.Effect<A, SqlError>): Effect.Effect<A, LeadershipLost> =>
+    query.pipe(
+      Effect.mapError(lost),
+      Effect.timeoutOrElse({
+        duration,
+        orElse: () => Effect.fail(new LeadershipLost({ reason: `no answer in ${duration}` }))
+      })
+    )
+
+export const byAdvisoryLock = Effect.fnUntraced(function* (options: AdvisoryLockOptions) {
+  const { config } = yield* PgClient
+  const { directUrl = config.url, holder = defaultHolder, schema = defaultName } = options
+  const channel = leaderChannel(schema)
+  const key = `hashtextextended('lanekeeper:lead:${schema}', 0)`
+
+  const take = Effect.gen(function* () {
+    const connection = yield* PgConnection.make({
+      ...config,
+      url: directUrl,
+      multiplex: false,
+      applicationName: "lanekeeper leader",
+      keepAlive: "5 seconds",
+      startupParameters: { ...config.startupParameters, idle_session_timeout: idleSessionTimeout }
+    }).pipe(Effect.mapError(lost))
+    const session = yield* connection.pin
+    // Its queue fails the moment the connection dies.
+    const signals = yield* Effect.mapError(session.listen(channel), lost)
+    const signal = Effect.mapError(Queue.take(signals), lost)
+
+    yield* session.query(`SELECT pg_try_advisory_lock(${key}) AS locked`).pipe(
+      within(pingTimeout),
+      Effect.flatMap(({ rows }) =>
+        rows[0]?.["locked"] === true
+          ? Effect.succeed(true)
+          : Effect.as(Effect.raceFirst(Effect.flatMap(jittered(retryAfter), Effect.sleep), signal), false)
+      ),
+      Effect.repeat({ until: (locked) => locked })
+    )
+    const { rows } = yield* session.query(nextTerm(quoted(schema)), [holder]).pipe(within(raising))
+    const term = rows[0]!["term"] as Term
+    yield* Effect.addFinalizer(() =>
+      session
+        .query(`WITH ended AS (${endTerm(quoted(schema))}) SELECT pg_advisory_unlock(${key}), pg_notify($2, '')`, [
+          term,
+          channel
+        ])
+        .pipe(within("1 seconds"), Effect.ignore)
+    )
+    const ping = session.query("SELECT 1").pipe(within(pingTimeout), Effect.repeat(Schedule.spaced(pingEvery)))
+    return {
+      term,
+      lost: Effect.raceFirst(Effect.andThen(ping, Effect.never), Effect.forever(signal))
+    } satisfies Held
+  })
+
+  return yield* campaigning(take)
+})

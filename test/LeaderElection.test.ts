@@ -1,0 +1,133 @@
+import { assert, describe, it, layer } from "@effect/vitest"
+import { PgClient } from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/testing/TestClock"
+import { LeaderElection } from "../src/LeaderElection.ts"
+import { layerMemory } from "../src/store/memory/index.ts"
+import * as Migrations from "../src/store/postgres/Migrations.ts"
+import { SchemaName } from "../src/store/postgres/SchemaName.ts"
+import { Store, UnderTerm } from "../src/store/Store.ts"
+import { build, suite } from "./leadership/suite.ts"
+import { layerSuite } from "./store/suitePostgres.ts"
+import { eventually } from "./support/eventually.ts"
+import { eventuallyByClock } from "./support/eventuallyByClock.ts"
+import { quietly } from "./support/quietly.ts"
+import { TestDatabase } from "./support/TestDatabase.ts"
+
+const lease = Duration.seconds(5)
+
+/** Somebody begins a term of their own, as after a lease that ran out, and leaves it at once. */
+const overtake = Effect.gen(function* () {
+  const store = yield* Store
+  const { term } = yield* store.leader
+  yield* store.resign(term)
+  const taken = yield* store.takeLead({ holder: "stranger", lease: Duration.millis(1) })
+  if (Option.isSome(taken)) yield* store.resign(taken.value)
+})
+
+describe("by lease, in memory", () => {
+  suite({
+    test: (sentence, body) => it.effect(sentence, () => quietly(body()).pipe(Effect.provide(Layer.fresh(layerMemory)))),
+    candidate: (holder) => build(LeaderElection.layerLease({ timeToLive: lease, holder })),
+    depose: overtake,
+    eventually: eventuallyByClock
+  })
+})
+
+layer(layerSuite, { excludeTestServices: true })("by lease, in PostgreSQL", (it) => {
+  suite({
+    test: (sentence, body) => it.effect(sentence, () => quietly(body())),
+    candidate: (holder) => build(LeaderElection.layerLease({ timeToLive: lease, holder })),
+    depose: overtake,
+    eventually
+  })
+})
+
+const terminate = Effect.gen(function* () {
+  const sql = yield* PgClient
+  yield* sql`
+    SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+})
+
+layer(layerSuite, { excludeTestServices: true })("by advisory lock, in PostgreSQL", (it) => {
+  suite<PgClient>({
+    test: (sentence, body) => it.effect(sentence, () => quietly(body())),
+    candidate: (holder) => build(LeaderElection.layerAdvisoryLock({ holder })),
+    depose: terminate,
+    eventually
+  })
+
+  it.effect("elects for each schema by itself [LK-B12]", () =>
+    Effect.gen(function* () {
+      const schema = SchemaName.make("another")
+      yield* Migrations.migrate({ schema })
+      const one = yield* build(LeaderElection.layerAdvisoryLock())
+      const other = yield* build(LeaderElection.layerAdvisoryLock({ schema }))
+      const fibers = [one, other].map((election) => Effect.forkScoped(election.lead(Effect.never)))
+      yield* Effect.all(fibers)
+      yield* eventually(Effect.all([one.term, other.term]), (terms) => terms.every(Option.isSome))
+    }).pipe(quietly)
+  )
+
+  it.effect("keeps the lock on one connection, which a server drops when it hears nothing for 5 seconds [LK-B2]", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const election = yield* build(LeaderElection.layerAdvisoryLock())
+      yield* Effect.forkScoped(election.lead(Effect.never))
+      yield* eventually(election.term, Option.isSome)
+      const rows = yield* sql<{ readonly name: string }>`
+        SELECT application_name AS name FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name = 'lanekeeper leader'`
+      assert.lengthOf(rows, 1)
+    }).pipe(quietly)
+  )
+
+  it.effect("makes the next term wait for a statement that names the last one [LK-B4]", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const store = yield* Store
+      const election = yield* build(LeaderElection.layerAdvisoryLock({ holder: "first" }))
+      yield* Effect.forkScoped(election.lead(Effect.never))
+      yield* eventually(election.term, Option.isSome)
+      const term = yield* election.term
+      yield* store.enqueue([{ kind: "mail", queue: "post", priority: 5, payload: null, runIn: Duration.hours(1) }])
+      yield* sql`UPDATE lanekeeper.timed SET run_at = clock_timestamp()`
+      const other = yield* (yield* TestDatabase).connect
+      const waiting = other.query(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+      )
+      yield* sql.withTransaction(
+        Effect.gen(function* () {
+          const moved = yield* Effect.provideService(store.promote({ limit: 10 }), UnderTerm, term)
+          assert.strictEqual(moved.ready, 1)
+          yield* terminate
+          const next = yield* build(LeaderElection.layerAdvisoryLock({ holder: "next" }))
+          yield* Effect.forkScoped(next.lead(Effect.never))
+          yield* eventually(waiting, ({ rowCount }) => rowCount > 0)
+          assert.deepStrictEqual((yield* store.leader).term, Option.getOrThrow(term))
+        })
+      )
+      yield* eventually(store.leader, (leader) => leader.term > Option.getOrThrow(term))
+    }).pipe(quietly)
+  )
+})
+
+describe("LeaderElection without asking", () => {
+  it.effect("leads at once and under no term with layerAlways, and never with layerNever [LK-B2]", () =>
+    Effect.gen(function* () {
+      const always = yield* build(LeaderElection.layerAlways)
+      assert.deepStrictEqual(
+        yield* always.lead(Effect.asVoid(Effect.map(UnderTerm, (term) => assert.isTrue(Option.isNone(term))))),
+        undefined
+      )
+      const never = yield* build(LeaderElection.layerNever)
+      const fiber = yield* Effect.forkScoped(never.lead(Effect.die("led")))
+      yield* TestClock.adjust("1 hour")
+      assert.isUndefined(fiber.pollUnsafe())
+    })
+  )
+})
