@@ -1,0 +1,144 @@
+/** A poke reaches who shares the store, after the commit and not without it. */
+import * as PgClientModule from "@effect/sql-pg/PgClient"
+import { assert, describe, it, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Job from "../src/Job.ts"
+import * as Lanekeeper from "../src/Lanekeeper.ts"
+import * as Migrations from "../src/store/postgres/Migrations.ts"
+import { SchemaName } from "../src/store/postgres/SchemaName.ts"
+import { Wakeup } from "../src/Wakeup.ts"
+import { TestDatabase } from "./support/TestDatabase.ts"
+
+const Note = Job.make("note", { payload: Schema.Finite })
+
+/** The next queue that was poked. What was lost while the listener connected is told by "any". */
+const nextQueue = (pokes: PubSub.Subscription<unknown>): Effect.Effect<string> =>
+  Effect.flatMap(PubSub.take(pokes), (poke) =>
+    typeof poke === "object" && poke !== null && "queue" in poke ? Effect.succeed(String(poke.queue)) : nextQueue(pokes)
+  )
+
+const listening = (pokes: PubSub.Subscription<unknown>) =>
+  Effect.flatMap(PubSub.take(pokes), (poke) => Effect.sync(() => assert.strictEqual(poke, "any")))
+
+describe("Wakeup in memory", () => {
+  it.effect("wakes who shares the store when a job is ready, and nobody for one that is not", () =>
+    Effect.gen(function* () {
+      const pokes = yield* (yield* Wakeup).pokes
+      yield* Note.enqueue(1, { queue: "later", delay: "1 hour" })
+      yield* Note.enqueueMany([1, 2, 3], { queue: "now" })
+      assert.strictEqual(yield* nextQueue(pokes), "now")
+    }).pipe(Effect.provide(Lanekeeper.layerClient.pipe(Layer.provideMerge(Lanekeeper.layerMemory))))
+  )
+
+  it.effect("keeps two stores of one process apart [LK-F9]", () =>
+    Effect.gen(function* () {
+      const build = Layer.build(Layer.fresh(Lanekeeper.layerClient.pipe(Layer.provideMerge(Lanekeeper.layerMemory))))
+      const [one, two] = [yield* build, yield* build]
+      const pokes = yield* Context.get(two, Wakeup).pokes
+      yield* Effect.provideContext(Note.enqueue(1, { queue: "one" }), one)
+      yield* Effect.provideContext(Note.enqueue(1, { queue: "two" }), two)
+      assert.strictEqual(yield* nextQueue(pokes), "two")
+    })
+  )
+})
+
+/** Another process, as far as the database can tell: a pool and a listener of its own. */
+const another = Effect.fnUntraced(function* (schema?: string) {
+  const { url } = yield* TestDatabase
+  const pool = PgClientModule.layer({ url: Redacted.make(url), maxConnections: 3 })
+  return yield* Layer.build(
+    Layer.fresh(
+      Lanekeeper.layerClient.pipe(Layer.provideMerge(Lanekeeper.layerPostgres({ schema })), Layer.provideMerge(pool))
+    )
+  )
+})
+
+layer(TestDatabase.layer, { excludeTestServices: true })("Wakeup in PostgreSQL", (it) => {
+  const test = (
+    sentence: string,
+    body: () => Effect.Effect<void, unknown, TestDatabase | PgClientModule.PgClient | Scope.Scope>
+  ) => it.effect(sentence, body)
+
+  test("wakes other processes when the transaction has committed, and for nothing that was rolled back [LK-E1]", () =>
+    Effect.gen(function* () {
+      const [producer, worker] = [yield* another(), yield* another()]
+      const pokes = yield* Context.get(worker, Wakeup).pokes
+      yield* listening(pokes)
+      yield* Effect.gen(function* () {
+        const sql = yield* PgClientModule.PgClient
+        const fail = (queue: string) =>
+          Effect.flip(sql.withTransaction(Effect.andThen(Note.enqueue(1, { queue }), Effect.fail("no"))))
+        yield* fail("rolled-back")
+        yield* sql.withTransaction(Effect.andThen(fail("savepoint"), Note.enqueue(1, { queue: "committed" })))
+      }).pipe(Effect.provideContext(producer))
+      assert.strictEqual(yield* nextQueue(pokes), "committed")
+    }))
+
+  test("listens again when its connection is lost, and says that it may have missed something [LK-F3]", () =>
+    Effect.gen(function* () {
+      const [producer, worker] = [yield* another(), yield* another()]
+      const pokes = yield* Context.get(worker, Wakeup).pokes
+      yield* listening(pokes)
+      const killed = yield* Context.get(producer, PgClientModule.PgClient)`
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = 'lanekeeper listen' AND datname = current_database()`
+      assert.isAtLeast(killed.length, 1)
+      yield* listening(pokes)
+      yield* Effect.provideContext(Note.enqueue(1, { queue: "after" }), producer)
+      assert.strictEqual(yield* nextQueue(pokes), "after")
+    }))
+
+  test("keeps two schemas of one database apart [LK-B12] [LK-F9]", () =>
+    Effect.gen(function* () {
+      const schema = SchemaName.make("another_schema")
+      yield* Migrations.migrate({ schema })
+      const [one, two] = [yield* another(), yield* another(schema)]
+      const pokes = yield* Context.get(two, Wakeup).pokes
+      yield* listening(pokes)
+      yield* Effect.provideContext(Note.enqueue(1, { queue: "one" }), one)
+      yield* Effect.provideContext(Note.enqueue(1, { queue: "two" }), two)
+      assert.strictEqual(yield* nextQueue(pokes), "two")
+    }))
+
+  test("tells other processes even when this one ends at once", () =>
+    Effect.gen(function* () {
+      const pokes = yield* Context.get(yield* another(), Wakeup).pokes
+      yield* listening(pokes)
+      yield* Effect.scoped(
+        Effect.flatMap(another(), (producer) =>
+          Effect.provideContext(Note.enqueue(1, { queue: "last words" }), producer)
+        )
+      )
+      assert.strictEqual(yield* nextQueue(pokes), "last words")
+    }))
+
+  test("hears of what SQL enqueues, of many queues at once, and of no queue twice in one moment [LK-E6]", () =>
+    Effect.gen(function* () {
+      const [producer, worker] = [yield* another(), yield* another()]
+      const pokes = yield* Context.get(worker, Wakeup).pokes
+      yield* listening(pokes)
+      yield* Context.get(producer, PgClientModule.PgClient)`SELECT lanekeeper.enqueue('note', '1', queue => 'from SQL')`
+      assert.strictEqual(yield* nextQueue(pokes), "from SQL")
+      const { poke } = Context.get(producer, Wakeup)
+      // All at one instant of the event loop: the first may go out alone, the others go together.
+      yield* Effect.forEach(Array.from({ length: 1_000 }), () => poke(["a", "b"]), { discard: true })
+      yield* poke(["end"])
+      const heard: Array<string> = []
+      while (heard.at(-1) !== "end") heard.push(yield* nextQueue(pokes))
+      assert.isAtMost(heard.length, 100)
+      assert.includeMembers(heard, ["a", "b"])
+    }))
+
+  test("fails to build on a schema name that cannot be, with a sentence [LK-N3]", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(another('no"name'))
+      assert.strictEqual(error._tag, "InvalidSchemaName")
+      assert.match(error.message, /^"no"name" is no name for a schema: take 1 to 48 of a-z/)
+    }))
+})
