@@ -1,0 +1,132 @@
+/** Enqueueing that only a database can show: from SQL, from triggers, from very many at once. */
+import { PgClient } from "@effect/sql-pg/PgClient"
+import { assert, it, layer } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type { SqlError } from "effect/sql/SqlError"
+import { join } from "node:path"
+import { type JobId, parseId } from "../../../src/domain/Job.ts"
+import { layerPostgres } from "../../../src/store/postgres/index.ts"
+import { Store, type Uniqueness } from "../../../src/store/Store.ts"
+import { root, run } from "../../support/processes.ts"
+import { TestDatabase } from "../../support/TestDatabase.ts"
+import { hours, job } from "../suiteWorld.ts"
+
+const enqueue = Effect.fnUntraced(function* (parameters: string) {
+  const sql = yield* PgClient
+  const [row] = yield* sql.unsafe<{ id: string }>(`SELECT lanekeeper.enqueue(${parameters}) AS id`)
+  return Option.getOrThrow(parseId(row!.id))
+})
+
+const show = (id: JobId) => Effect.flatMap(Store, (store) => Effect.map(store.show(id), Option.getOrThrow))
+
+layer(layerPostgres().pipe(Layer.provideMerge(TestDatabase.layer)), { excludeTestServices: true })("Enqueue", (it) => {
+  it.effect("from SQL: writes what the library would [LK-E1] [LK-E4]", () =>
+    Effect.gen(function* () {
+      const now = yield* show(yield* enqueue(`'mail', '{"to": "x"}'`))
+      assert.deepInclude(now, { kind: "mail", queue: "default", priority: 5, place: "ready", details: null })
+      assert.deepStrictEqual(now.payload, { to: "x" })
+      const later = yield* show(
+        yield* enqueue(`'mail', '1', queue => 'post', priority => 2, delay => '1 hour', deadline => '10 minutes',
+          max_attempts => 3, tags => '{a,b}', metadata => '{"order": 7}'`)
+      )
+      assert.deepInclude(later, { queue: "post", priority: 2, place: "scheduled" })
+      assert.deepStrictEqual(later.details, { maxAttempts: 3, tags: ["a", "b"], metadata: { order: 7 } })
+      const due = Option.getOrThrow(later.due).epochMilliseconds - later.enqueuedAt.epochMilliseconds
+      assert.strictEqual(due, Duration.toMillis("1 hour"))
+    })
+  )
+
+  it.effect("from SQL: holds to the keys the library holds to [LK-E5]", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const first = yield* enqueue(`'mail', unique_key => 'k'`)
+      assert.strictEqual(yield* enqueue(`'mail', unique_key => 'k'`), first)
+      const unique: Uniqueness = { by: { key: "k" }, places: ["ready"], onConflict: "keep" }
+      const [kept] = yield* store.enqueueUnique([{ ...job(), unique }])
+      assert.strictEqual(kept!.id, first)
+      const third = yield* enqueue(`'mail', unique_key => 'k', on_conflict => 'replace'`)
+      assert.notStrictEqual(third, first)
+      assert.deepStrictEqual(yield* store.place(first), Option.some("cancelled"))
+    })
+  )
+
+  it.effect("from SQL: refuses what breaks a rule, with a sentence [LK-E5] [LK-N3]", () =>
+    Effect.gen(function* () {
+      const refused = (parameters: string) =>
+        Effect.map(Effect.flip(enqueue(parameters)), (error: SqlError) => (error.reason.cause as Error).message)
+      assert.match(yield* refused(`''`), /^kind is empty/)
+      assert.match(yield* refused(`'mail', queue => ' '`), /^queue is " ": a queue has a name/)
+      assert.match(yield* refused(`'mail', priority => 10`), /^priority is 10: it goes from 0, first, to 9, last/)
+      assert.match(yield* refused(`'mail', delay => '1 hour', run_at => now()`), /^delay and run_at are both given/)
+      assert.match(yield* refused(`'mail', deadline => '0'`), /^deadline is 00:00:00/)
+      assert.match(yield* refused(`'mail', max_attempts => 0`), /^max_attempts is 0/)
+      assert.match(yield* refused(`'mail', unique_key => ''`), /^unique_key is "": a key is not blank/)
+      assert.match(yield* refused(`'mail', unique_key => repeat('x', 257)`), /has at most 256 bytes$/)
+      assert.match(yield* refused(`'mail', unique_key => 'k', on_conflict => 'ignore'`), /^on_conflict is "ignore"/)
+      assert.match(yield* refused(`'mail', unique_key => 'k', on_conflict => 'debounce'`), /^debounce needs a delay/)
+      assert.match(yield* refused(`'mail', to_jsonb(repeat('x', 1048576))`), /^the payload has 1048578 bytes/)
+    })
+  )
+
+  it.effect("from a trigger: with the row that fired it, or not at all [LK-E1]", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const store = yield* Store
+      yield* sql`CREATE TABLE orders (id int PRIMARY KEY)`
+      yield* sql`
+        CREATE FUNCTION order_placed() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+          PERFORM lanekeeper.enqueue('order-placed', jsonb_build_object('order', NEW.id), queue => 'orders');
+          RETURN NEW;
+        END
+        $$`
+      yield* sql`CREATE TRIGGER order_placed AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION order_placed()`
+      const orders = Effect.map(store.page({ place: "ready", queue: "orders", limit: 10 }), (views) =>
+        views.map(({ payload }) => payload)
+      )
+      yield* Effect.flip(sql.withTransaction(Effect.andThen(sql`INSERT INTO orders VALUES (1)`, Effect.fail("no"))))
+      assert.deepStrictEqual(yield* orders, [])
+      yield* sql`INSERT INTO orders VALUES (2), (3)`
+      assert.deepStrictEqual(yield* orders, [{ order: 3 }, { order: 2 }])
+    })
+  )
+
+  for (const onConflict of ["keep", "replace", "debounce", "merge"] as const) {
+    it.effect(`lets one in of 1,000 that want a key at once over a pool: ${onConflict} [LK-E5]`, () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const queue = `crowd ${onConflict}`
+        const unique: Uniqueness = {
+          by: { key: queue },
+          places: ["scheduled", "ready", "running", "waiting"],
+          onConflict
+        }
+        const call = store.enqueueUnique([{ ...job({ queue, runIn: hours(1), payload: {} }), unique }])
+        const results = yield* Effect.forEach(Array.from({ length: 1_000 }), () => call, { concurrency: "unbounded" })
+        assert.lengthOf(
+          results.flat().filter(({ outcome }) => outcome === "enqueued"),
+          1
+        )
+        assert.lengthOf(yield* store.page({ place: "scheduled", queue, limit: 10 }), 1)
+      })
+    )
+  }
+})
+
+it.live("enqueues 100,000 jobs in one call within 300 MB of heap [LK-E2]", () =>
+  Effect.gen(function* () {
+    const { url } = yield* TestDatabase
+    const sql = yield* PgClient
+    const script = join(root, "test/support/enqueueMany.ts")
+    const result = yield* run(process.execPath, ["--max-old-space-size=300", script, "100000"], {
+      env: { DATABASE_URL: url }
+    })
+    assert.strictEqual(result.code, 0, result.stderr)
+    assert.strictEqual(result.stdout, "enqueued 100000\n")
+    const [row] = yield* sql<{ jobs: number }>`SELECT sum(size)::int AS jobs FROM lanekeeper.ticket`
+    assert.strictEqual(row!.jobs, 100_000)
+  }).pipe(Effect.scoped, Effect.provide(TestDatabase.layer))
+)
