@@ -23,7 +23,14 @@ const all = ["SELECT", "INSERT", "UPDATE", "DELETE"] as const
 
 /** To lock a row is an UPDATE to PostgreSQL. */
 const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privilege>>>>> = {
-  producer: { ring: ["SELECT"], migration: ["SELECT"], job: ["INSERT"], ticket: ["INSERT"], timed: ["INSERT"] },
+  producer: {
+    ring: ["SELECT"],
+    migration: ["SELECT"],
+    job: ["INSERT"],
+    ticket: ["INSERT"],
+    timed: ["INSERT"],
+    unique_key: ["SELECT", "INSERT", "UPDATE"]
+  },
   worker: {
     ring: ["SELECT"],
     migration: ["SELECT"],
@@ -36,6 +43,7 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     dead: ["INSERT"],
     lease: all,
     worker: all,
+    unique_key: ["SELECT", "INSERT", "UPDATE"],
     leader: ["SELECT"],
     lane_run: ["SELECT"]
   },
@@ -94,6 +102,12 @@ const sequences: Readonly<Record<Role, ReadonlyArray<string>>> = {
   operator: ["pointer_number"]
 }
 
+/** What runs as the owner, and so is nobody's who was not granted it. */
+const functions: Readonly<Partial<Record<Role, ReadonlyArray<string>>>> = {
+  producer: ["enqueue_unique"],
+  worker: ["enqueue_unique"]
+}
+
 const parts: Readonly<Record<string, ReadonlyArray<string>>> = {
   job: Array.from({ length: slots + 1 }, (_, slot) => `job_${slot}`),
   attempt_end: Array.from({ length: slots + 1 }, (_, slot) => `attempt_end_${slot}`),
@@ -114,6 +128,7 @@ const statements = (schema: SchemaName): ReadonlyArray<string> => {
         return `GRANT ${privileges.join(", ")} ON ${tables.join(", ")} TO ${name}`
       }),
       ...sequences[role].map((sequence) => `GRANT USAGE ON SEQUENCE ${within}.${sequence} TO ${name}`),
+      ...(functions[role] ?? []).map((called) => `GRANT EXECUTE ON FUNCTION ${within}.${called} TO ${name}`),
       ...(role === "operator" ? [`GRANT "${roleName(schema, "viewer")}" TO ${name}`] : [])
     ]
   })

@@ -103,6 +103,16 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
       yield* refused(query("SELECT payload FROM lanekeeper.jobs"))
       yield* refused(store.show(now!))
       yield* refused(store.cancel(later!, "mine"))
+
+      const unique = { by: { key: "k" }, places: ["ready"], onConflict: "merge" } as const
+      const [first, second] = yield* store.enqueueUnique([
+        { ...job({ payload: { a: 1 } }), unique },
+        { ...job({ payload: { b: 2 } }), unique }
+      ])
+      assert.deepStrictEqual(second!.former, Option.some(first!.id))
+      assert.deepStrictEqual(Option.getOrThrow(yield* owner.show(second!.id)).payload, { a: 1, b: 2 })
+      yield* query("SELECT lanekeeper.enqueue('mail', unique_key => 'k2')")
+      yield* owner.cancel(second!.id, "done here")
       yield* owner.cancel(now!, "done here")
       yield* owner.cancel(later!, "done here")
     })
@@ -162,6 +172,7 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
       assert.lengthOf(yield* query(`SELECT payload FROM lanekeeper.jobs WHERE id = '${id}'`), 1)
       yield* refused(store.cancel(id!, "no"))
       yield* refused(store.enqueue([job()]))
+      yield* refused(query("SELECT lanekeeper.enqueue('mail', unique_key => 'k3')"))
       yield* refused(store.promote({ limit: 1 }))
       yield* refused(claimOne(store, yield* owner.register("somebody")))
       yield* owner.cancel(id!, "done here")

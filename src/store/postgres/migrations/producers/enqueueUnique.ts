@@ -4,6 +4,9 @@
  * The row of a key is locked for the rest of the transaction, so that callers with one key go one after another, and
  * each decides in a statement of its own, with a snapshot taken after the wait. A key is never given back: where its job
  * stands is looked up when the next one comes, and no outcome pays for it.
+ *
+ * It runs as the schema's owner, for those who were granted it: to see where a job stands a producer would need to read
+ * what it must not.
  */
 export const enqueueUnique = (schema: string): ReadonlyArray<string> => [
   `CREATE TABLE ${schema}.unique_key (
@@ -48,7 +51,7 @@ $$`,
   new_deadline bigint, new_run_at timestamptz, new_run_in bigint,
   by_key text, by_fields text[], places text[], period_ms bigint, on_conflict text,
   OUT number bigint, OUT home smallint, OUT outcome text, OUT former bigint, OUT former_home smallint
-) LANGUAGE plpgsql VOLATILE AS $$
+) LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   full_key text := ${schema}.unique_key_of(new_payload::jsonb, by_key, by_fields);
   holder ${schema}.unique_key;
@@ -116,5 +119,6 @@ BEGIN
   UPDATE ${schema}.unique_key SET job = number, slot = home, enqueued_at = clock_timestamp()
   WHERE kind = new_kind AND key = full_key;
 END
-$$`
+$$`,
+  `REVOKE ALL ON FUNCTION ${schema}.enqueue_unique FROM PUBLIC`
 ]
