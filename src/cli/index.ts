@@ -4,10 +4,12 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import { readFileSync } from "node:fs"
+import { maintenance } from "./maintenance.ts"
 import { migrate } from "./migrate.ts"
 import { report, teardown } from "./ending.ts"
+import { tick } from "./tick.ts"
 
-const commands = [migrate] as const
+const commands = [migrate, maintenance, tick] as const
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"))
 

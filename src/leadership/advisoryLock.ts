@@ -13,13 +13,13 @@ import type { SqlError } from "effect/sql/SqlError"
 import { jittered } from "../jitter.ts"
 import { rootMessage } from "../store/postgres/DatabaseError.ts"
 import { endTerm, nextTerm } from "../store/postgres/leading.ts"
-import { defaultName, leaderChannel, quoted, type SchemaName } from "../store/postgres/SchemaName.ts"
+import { leaderChannel, quoted, schemaName } from "../store/postgres/SchemaName.ts"
 import type { Term } from "../store/Store.ts"
 import { campaigning, defaultHolder, type Held, LeadershipLost, retryAfter } from "./campaign.ts"
 
 export interface AdvisoryLockOptions {
   /** Defaults to `lanekeeper`. */
-  readonly schema?: SchemaName | undefined
+  readonly schema?: string | undefined
   /** Where the server itself is reached, when the client goes through a pooler. Defaults to the client's own. */
   readonly directUrl?: Redacted.Redacted | undefined
   /** Defaults to host and process id. */
@@ -46,7 +46,8 @@ const within =
 
 export const byAdvisoryLock = Effect.fnUntraced(function* (options: AdvisoryLockOptions) {
   const { config } = yield* PgClient
-  const { directUrl = config.url, holder = defaultHolder, schema = defaultName } = options
+  const { directUrl = config.url, holder = defaultHolder } = options
+  const schema = yield* schemaName(options.schema)
   const channel = leaderChannel(schema)
   const key = `hashtextextended('lanekeeper:lead:${schema}', 0)`
 

@@ -11,7 +11,7 @@ import * as Migrations from "./Migrations.ts"
 import { OpenLeases } from "./OpenLeases.ts"
 import { passing } from "./passes.ts"
 import { reading } from "./reading.ts"
-import { quoted, schemaName } from "./SchemaName.ts"
+import { quoted, schemaName, type SchemaName } from "./SchemaName.ts"
 import { single } from "./single.ts"
 import { workersAndQueues } from "./workers.ts"
 
@@ -20,11 +20,10 @@ export interface Options {
   readonly schema?: string | undefined
 }
 
-const make = Effect.fnUntraced(function* (options: Options) {
+/** The store on a client whose schema was checked. */
+export const storeOn = Effect.fnUntraced(function* (client: PgClient, name: SchemaName) {
   // Rows are read by the names the statements give them, whatever the app has its own renamed to.
-  const sql = (yield* PgClient).withoutTransforms()
-  const name = yield* schemaName(options.schema)
-  yield* Migrations.check({ schema: name })
+  const sql = client.withoutTransforms()
   const schema = quoted(name)
   const open = new OpenLeases()
   const reads = reading(sql, schema)
@@ -38,6 +37,13 @@ const make = Effect.fnUntraced(function* (options: Options) {
     ...workersAndQueues(sql, schema),
     ...reads
   })
+})
+
+const make = Effect.fnUntraced(function* (options: Options) {
+  const client = yield* PgClient
+  const schema = yield* schemaName(options.schema)
+  yield* Migrations.check({ schema })
+  return yield* storeOn(client, schema)
 })
 
 /** Refuses a schema it cannot work on when it is built, and not at the first statement. */

@@ -1,0 +1,61 @@
+/**
+ * Gives a store on connections of its own, so that what one part waits for never keeps another part waiting.
+ * The connections are opened when they are needed and closed with the scope.
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { SqlError } from "effect/sql/SqlError"
+import { storeOn } from "./store/postgres/index.ts"
+import { schemaName } from "./store/postgres/SchemaName.ts"
+import { Store } from "./store/Store.ts"
+
+export interface ConnectionBudget {
+  /** The server shows it as the application. */
+  readonly name: string
+  readonly connections: number
+  readonly statementTimeout: Duration.Duration
+  readonly lockTimeout: Duration.Duration
+}
+
+export class StoreConnections extends Context.Service<
+  StoreConnections,
+  { readonly open: (budget: ConnectionBudget) => Effect.Effect<Store["Service"], SqlError, Scope.Scope> }
+>()("lanekeeper/StoreConnections") {
+  /** On the server of the app's own client. */
+  static readonly layerPostgres = (options: { readonly schema?: string | undefined } = {}) =>
+    Layer.effect(
+      this,
+      Effect.gen(function* () {
+        const { config } = yield* PgClient.PgClient
+        const schema = yield* schemaName(options.schema)
+        const open = Effect.fnUntraced(function* (budget: ConnectionBudget) {
+          const services = yield* Layer.build(PgClient.layer({ ...config, ...settingsOf(budget, config) }))
+          return yield* storeOn(Context.get(services, PgClient.PgClient), schema)
+        })
+        return { open }
+      })
+    )
+
+  /** The one store there is, for a store that has no connections. */
+  static readonly layerShared = Layer.effect(
+    this,
+    Effect.map(Store, (store) => ({ open: () => Effect.succeed(store) }))
+  )
+}
+
+const settingsOf = (budget: ConnectionBudget, config: PgClient.PgClientConfig): PgClient.PgPoolConfig => ({
+  applicationName: budget.name,
+  maxConnections: budget.connections,
+  minConnections: 0,
+  multiplex: false, // a statement that shares its connection cannot be cancelled
+  startupParameters: {
+    ...config.startupParameters,
+    statement_timeout: `${Duration.toMillis(budget.statementTimeout)}`,
+    lock_timeout: `${Duration.toMillis(budget.lockTimeout)}`,
+    idle_in_transaction_session_timeout: "5000" // a frozen process must not hold rows for longer than a leader
+  }
+})

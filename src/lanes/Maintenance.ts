@@ -1,0 +1,152 @@
+/**
+ * Runs the lanes for as long as this process leads: each on a fiber and timer of its own, each class on connections of
+ * its own, so that a slow body, a lock or an exhausted pool stays with its class.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import { LeaderElection } from "../LeaderElection.ts"
+import { type LaneRun, Store } from "../store/Store.ts"
+import { StoreConnections } from "../StoreConnections.ts"
+import { Wakeup } from "../Wakeup.ts"
+import { configure, type Configured, type LaneOptions } from "./Configured.ts"
+import { classes, type LaneClass, loop, type Ran, totalOf } from "./Lane.ts"
+import * as measure from "./measure.ts"
+import { Rescue } from "./Rescue.ts"
+
+export interface LaneStatus {
+  readonly name: string
+  readonly class: LaneClass
+  readonly lastRun: Option.Option<DateTime.Utc>
+  readonly lastSuccess: Option.Option<DateTime.Utc>
+  /** In a row. */
+  readonly failures: number
+}
+
+export interface MaintenanceOptions extends LaneOptions {
+  /** How long a lane may go on with its statement after it was told to stop. Defaults to 10 seconds. */
+  readonly grace?: Duration.Input | undefined
+}
+
+/** With the lock connection and one for the rest a leader has five. */
+const connections: Readonly<Record<LaneClass, number>> = { "user-visible": 2, storage: 1, hygiene: 1 }
+
+const keepRunsEvery = "5 seconds" // far more often than anybody looks, far less often than lanes run
+
+export class Maintenance extends Context.Service<
+  Maintenance,
+  {
+    /** Campaigns and runs the lanes until `stopping` is done; then ends when each has finished what it was at. */
+    readonly run: (stopping: Deferred.Deferred<void>) => Effect.Effect<void>
+    readonly lanes: Effect.Effect<ReadonlyArray<LaneStatus>>
+    readonly configured: Configured
+  }
+>()("lanekeeper/lanes/Maintenance") {
+  static readonly layer = (options: MaintenanceOptions = {}) => Layer.effect(this, make(options))
+}
+
+const make = Effect.fnUntraced(function* (options: MaintenanceOptions) {
+  const configured = yield* configure(options)
+  const { crashBudget, lanes, staleAfter } = configured
+  const grace = Duration.fromInputUnsafe(options.grace ?? "10 seconds")
+  const election = yield* LeaderElection
+  const stores = yield* StoreConnections
+  const context = yield* Effect.context<Wakeup>()
+  const runs = new Map<string, Ran & { readonly startedAt: number; readonly succeededAt: number | undefined }>()
+  let busy = false
+
+  const onRun = (ran: Ran) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      const startedAt = now - Duration.toMillis(ran.took)
+      const succeededAt = ran.error === null ? now : runs.get(ran.lane)?.succeededAt
+      runs.set(ran.lane, { ...ran, startedAt, succeededAt })
+    })
+
+  /** Tells the store how lanes ran since it was told last. */
+  const makeKeeper = (told = new Map<string, number>()) =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const now = yield* Clock.currentTimeMillis
+      const news = [...runs.values()].filter(({ lane, startedAt }) => told.get(lane) !== startedAt)
+      yield* store.recordRuns(news.map((run) => laneRun(run, now - run.startedAt)))
+      for (const { lane, startedAt } of news) told.set(lane, startedAt)
+      yield* measure.lags(lanes, yield* store.overdue)
+    }).pipe(Effect.catchCause((cause) => Effect.logDebug("Lane runs were not kept", cause)))
+
+  /** All lanes of a class, on the connections of the class. The last class keeps what the store is told of all. */
+  const runClass = Effect.fnUntraced(function* (name: LaneClass, stopping: Deferred.Deferred<void>) {
+    const store = yield* Effect.orDie(
+      stores.open({
+        name: `lanekeeper ${name} lanes`,
+        connections: connections[name],
+        statementTimeout: Duration.seconds(35), // after the lane has given up by itself
+        lockTimeout: Duration.seconds(5)
+      })
+    )
+    const loops = Effect.forEach(
+      lanes.filter((lane) => lane.class === name),
+      (lane) => loop(lane, { stopping, onRun }),
+      { concurrency: "unbounded", discard: true }
+    )
+    if (name !== "hygiene") return yield* Effect.provideService(loops, Store, store)
+    const keep = makeKeeper()
+    const keeping = keep.pipe(Effect.delay(keepRunsEvery), Effect.repeat(Schedule.forever))
+    const all = Effect.andThen(Effect.raceFirst(keeping, Deferred.await(stopping)), keep)
+    yield* Effect.all([loops, all], { concurrency: 2 }).pipe(Effect.provideService(Store, store))
+  }, Effect.scoped)
+
+  const run = Effect.fn("Maintenance.run")(function* (stopping: Deferred.Deferred<void>) {
+    const leading = Effect.forEach(classes, (name) => runClass(name, stopping), {
+      concurrency: "unbounded",
+      discard: true
+    }).pipe(Effect.provideService(Rescue, { staleAfter, crashBudget }), Effect.provideContext(context), (all) =>
+      Effect.ensuring(
+        Effect.andThen(
+          Effect.sync(() => (busy = true)),
+          all
+        ),
+        Effect.sync(() => (busy = false))
+      )
+    )
+    // A follower has nothing to finish.
+    const patience = Effect.andThen(
+      Deferred.await(stopping),
+      Effect.suspend(() => (busy ? Effect.sleep(grace) : Effect.void))
+    )
+    yield* Effect.raceFirst(election.lead(leading), patience)
+  })
+
+  return Maintenance.of({
+    run,
+    configured,
+    lanes: Effect.sync(() =>
+      lanes.map((lane) => {
+        const last = runs.get(lane.name)
+        const time = (millis: number | undefined) =>
+          Option.map(Option.fromUndefinedOr(millis), (at) => DateTime.makeUnsafe(at))
+        return {
+          name: lane.name,
+          class: lane.class,
+          lastRun: time(last?.startedAt),
+          lastSuccess: time(last?.succeededAt),
+          failures: last?.failures ?? 0
+        }
+      })
+    )
+  })
+})
+
+const laneRun = (ran: Ran, age: number): LaneRun => ({
+  lane: ran.lane,
+  age: Duration.millis(age),
+  took: ran.took,
+  rows: totalOf(ran.rows),
+  failures: ran.failures,
+  error: ran.error
+})
