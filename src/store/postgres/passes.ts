@@ -71,7 +71,7 @@ export const passing = (sql: PgClient, schema: string): Pick<Store["Service"], P
   const ending = (ender: string, state: string, next: string, reason: string, from = "held") => `
     SELECT ended.place, ended.queue, cardinality(ended.ended) AS jobs
     FROM (
-      SELECT array_agg(id) AS leases, array_agg(job) AS jobs, array_agg(attempt) AS attempts,
+      SELECT array_agg(id) AS leases, array_agg(job) AS jobs, array_agg(attempt::int) AS attempts,
         array_agg(${next}) AS nexts, array_agg(${reason}) AS reasons, count(*)::int AS n, array_agg(DISTINCT id) AS whole
       FROM (
         SELECT held.*, job FROM ${from} CROSS JOIN unnest(held.jobs) AS run

@@ -43,7 +43,7 @@ BEGIN
       ORDER BY ticket.queue, ticket.kind, ticket.priority, ticket.fresh, ticket.id LIMIT 1
     ) next
   )
-  SELECT turn.queue, turn.kind, turn.priority, turn.fresh, turn.id FROM turn;
+  SELECT turn.queue::text, turn.kind::text, turn.priority::smallint, turn.fresh, turn.id FROM turn;
 END
 $$`
 
@@ -62,8 +62,8 @@ const bodies = (schema: string) =>
     { length: slots + 1 },
     (_, slot) => `
       WHEN ${slot} THEN RETURN QUERY
-        SELECT asked, lease.id, lease.slot, job.id, coalesce(lease.position, job.ticket), lease.attempt, lease.failures, lease.crashes,
-          lease.queue, lease.kind, lease.priority, lease.position IS NULL, job.payload, job.details, job.enqueued_at, lease.deadline_at
+        SELECT asked, lease.id, lease.slot, job.id, coalesce(lease.position, job.ticket), lease.attempt::int, lease.failures::int, lease.crashes::int,
+          lease.queue::text, lease.kind::text, lease.priority::smallint, lease.position IS NULL, job.payload, job.details, job.enqueued_at, lease.deadline_at
         FROM unnest(leases) AS lease CROSS JOIN unnest(lease.jobs) AS run
         CROSS JOIN LATERAL (
           SELECT * FROM ${schema}.job_${slot} AS job WHERE job.id >= lower(run) AND job.id < upper(run) OFFSET 0

@@ -17,11 +17,40 @@ DECLARE
   horizon timestamptz;
   on_shelf smallint;
   ticket_size int := least(500, greatest(32, cardinality(kinds) / 16));
+  tickets bigint[];
 BEGIN
   SELECT 1 + floor(extract(epoch FROM moment) / extract(epoch FROM ring.period))::bigint % ring.slots,
     moment + (ring.slots - 2) * ring.period - ring.retention,
     floor(extract(epoch FROM moment) / extract(epoch FROM ring.shelf_period))::bigint % 4
   INTO STRICT here, horizon, on_shelf FROM ${schema}.ring;
+
+  IF array_remove(kinds, kinds[1]) = '{}' AND array_remove(queues, queues[1]) = '{}'
+    AND array_remove(priorities, priorities[1]) = '{}' AND array_remove(deadlines, deadlines[1]) = '{}'
+    AND array_remove(run_ats, NULL) = '{}' AND array_remove(run_ins, NULL) = '{}'
+  THEN
+    -- All alike and ready, as nearly always: one job, or many of a kind. There is nothing to sort out.
+    IF cardinality(kinds) = 1 THEN
+      ids := ARRAY[nextval('${schema}.job_number')];
+      slots := ARRAY[here];
+      tickets := ARRAY[nextval('${schema}.pointer_number')];
+      INSERT INTO ${schema}.ticket (id, shelf, size, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
+      VALUES (tickets[1], on_shelf, 1, int8multirange(int8range(ids[1], ids[1], '[]')), 0, 0, 0, deadlines[1], here, priorities[1], queues[1], kinds[1]);
+      INSERT INTO ${schema}.job (id, ticket, enqueued_at, deadline_ms, slot, priority, queue, kind, payload, details)
+      VALUES (ids[1], tickets[1], moment, deadlines[1], here, priorities[1], queues[1], kinds[1], payloads[1]::jsonb, details[1]);
+      RETURN;
+    END IF;
+    SELECT array_agg(nextval('${schema}.job_number')), array_agg(here) INTO ids, slots FROM generate_series(1, cardinality(kinds));
+    SELECT array_agg(nextval('${schema}.pointer_number')) INTO tickets
+    FROM generate_series(0, (cardinality(kinds) - 1) / ticket_size);
+    INSERT INTO ${schema}.ticket (id, shelf, size, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
+    SELECT tickets[1 + (ord - 1) / ticket_size], on_shelf, count(*), range_agg(int8range(id, id, '[]')), 0, 0, 0,
+      deadlines[1], here, priorities[1], queues[1], kinds[1]
+    FROM unnest(ids) WITH ORDINALITY AS one (id, ord) GROUP BY (ord - 1) / ticket_size;
+    INSERT INTO ${schema}.job (id, ticket, enqueued_at, deadline_ms, slot, priority, queue, kind, payload, details)
+    SELECT id, tickets[1 + (ord - 1) / ticket_size], moment, deadlines[1], here, priorities[1], queues[1], kinds[1], payload::jsonb, detail
+    FROM unnest(ids, payloads, details) WITH ORDINALITY AS one (id, payload, detail, ord);
+    RETURN;
+  END IF;
 
   WITH input AS MATERIALIZED (
     SELECT nextval('${schema}.job_number') AS id, job.*,

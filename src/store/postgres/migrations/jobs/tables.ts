@@ -3,6 +3,9 @@
  *
  * Slots are emptied whole and their rows never updated, so there is nothing for autovacuum in them, and it would hold
  * a lock that emptying cannot wait for. Text is compared byte by byte: names here are matched, never sorted for a reader.
+ *
+ * Rules of one column are domains. As a CHECK of the table each would be parsed anew by every statement: seven of them
+ * made a one-row insert take 77 µs instead of 13. Rules over several columns stand where rows come one by one and rarely.
  */
 
 /**
@@ -15,18 +18,27 @@ export const shelves = 4
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index)
 
 /** What every pointer carries: a claim reads no body to know whom it serves. */
-const pointer = `
-  attempt int NOT NULL,
-  failures int NOT NULL,
-  crashes int NOT NULL,
-  deadline_ms bigint CHECK (deadline_ms > 0),
+const pointer = (schema: string) => `
+  attempt ${schema}.tally NOT NULL,
+  failures ${schema}.tally NOT NULL,
+  crashes ${schema}.tally NOT NULL,
+  deadline_ms ${schema}.milliseconds,
   slot smallint NOT NULL,
-  priority smallint NOT NULL CHECK (priority BETWEEN 0 AND 9),
-  queue text COLLATE "C" NOT NULL,
-  kind text COLLATE "C" NOT NULL,
-  CHECK (attempt >= failures + crashes AND failures >= 0 AND crashes >= 0)`
+  priority ${schema}.priority NOT NULL,
+  queue ${schema}.name NOT NULL,
+  kind ${schema}.name NOT NULL`
+
+const counted = "CHECK (attempt >= failures + crashes)"
 
 export const tables = (schema: string): ReadonlyArray<string> => [
+  `CREATE DOMAIN ${schema}.name AS text COLLATE "C" CHECK (VALUE <> '')`,
+  `CREATE DOMAIN ${schema}.priority AS smallint CHECK (VALUE BETWEEN 0 AND 9)`,
+  `CREATE DOMAIN ${schema}.tally AS int CHECK (VALUE >= 0)`,
+  `CREATE DOMAIN ${schema}.size AS int CHECK (VALUE > 0)`,
+  `CREATE DOMAIN ${schema}.milliseconds AS bigint CHECK (VALUE > 0)`,
+  `CREATE DOMAIN ${schema}.numbers AS int8multirange CHECK (NOT isempty(VALUE))`,
+  `CREATE DOMAIN ${schema}.end_state AS text COLLATE "C" CHECK (VALUE IN ('completed', 'failed', 'snoozed', 'parked', 'released', 'died', 'cancelled', 'rescued', 'resumed', 'expired', 'set aside', 'moved'))`,
+  `CREATE DOMAIN ${schema}.final_place AS text COLLATE "C" CHECK (VALUE IN ('completed', 'cancelled', 'dead', 'moved', 'revived'))`,
   `CREATE TYPE ${schema}.pointer AS (
   job bigint, attempt int, failures int, crashes int, deadline_ms bigint,
   slot smallint, priority smallint, queue text, kind text, reason text
@@ -49,11 +61,11 @@ export const tables = (schema: string): ReadonlyArray<string> => [
   id bigint NOT NULL,
   ticket bigint,
   enqueued_at timestamptz NOT NULL,
-  deadline_ms bigint CHECK (deadline_ms > 0),
+  deadline_ms ${schema}.milliseconds,
   slot smallint NOT NULL,
-  priority smallint NOT NULL CHECK (priority BETWEEN 0 AND 9),
-  queue text COLLATE "C" NOT NULL CHECK (queue <> ''),
-  kind text COLLATE "C" NOT NULL CHECK (kind <> ''),
+  priority ${schema}.priority NOT NULL,
+  queue ${schema}.name NOT NULL,
+  kind ${schema}.name NOT NULL,
   payload jsonb NOT NULL,
   details jsonb,
   history jsonb,
@@ -65,13 +77,13 @@ export const tables = (schema: string): ReadonlyArray<string> => [
   job bigint NOT NULL,
   worker bigint,
   ended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  attempt int NOT NULL CHECK (attempt > 0),
-  ran_ms int CHECK (ran_ms >= 0),
+  attempt ${schema}.size NOT NULL,
+  ran_ms ${schema}.tally,
   slot smallint NOT NULL,
-  state text COLLATE "C" NOT NULL CHECK (state IN ('completed', 'failed', 'snoozed', 'parked', 'released', 'died', 'cancelled', 'rescued', 'resumed', 'expired', 'set aside', 'moved')),
-  final text COLLATE "C" CHECK (final IN ('completed', 'cancelled', 'dead', 'moved', 'revived')),
-  queue text COLLATE "C",
-  priority smallint,
+  state ${schema}.end_state NOT NULL,
+  final ${schema}.final_place,
+  queue ${schema}.name,
+  priority ${schema}.priority,
   reason text,
   error jsonb,
   output jsonb,
@@ -90,12 +102,10 @@ FOR VALUES IN (${slot}) WITH (autovacuum_enabled = false)`
   `CREATE TABLE ${schema}.ticket (
   id bigint NOT NULL,
   again bigint,
-  size int NOT NULL CHECK (size > 0),
+  size ${schema}.size NOT NULL,
   shelf smallint NOT NULL,
   fresh boolean NOT NULL GENERATED ALWAYS AS (again IS NULL) STORED,
-  jobs int8multirange NOT NULL CHECK (NOT isempty(jobs)),${pointer},
-  CHECK (again IS NULL OR (size = 1 AND jobs @> again)),
-  CHECK (again IS NOT NULL OR attempt = 0),
+  jobs ${schema}.numbers NOT NULL,${pointer(schema)},
   PRIMARY KEY (id, shelf)
 ) PARTITION BY LIST (shelf)`,
   `COMMENT ON TABLE ${schema}.ticket IS 'Ready: the jobs of one enqueue, or one job that is ready again. A claim deletes it, or takes its first jobs and leaves the rest.'`,
@@ -109,7 +119,8 @@ FOR VALUES IN (${shelf}) WITH (autovacuum_vacuum_insert_threshold = -1)`
   `CREATE TABLE ${schema}.timed (
   job bigint PRIMARY KEY,
   run_at timestamptz NOT NULL,
-  reason text,${pointer}
+  reason text,${pointer(schema)},
+  ${counted}
 )`,
   `COMMENT ON TABLE ${schema}.timed IS 'Scheduled: due at a time.'`,
   `CREATE INDEX timed_due ON ${schema}.timed (run_at, job)`,
@@ -120,9 +131,9 @@ FOR VALUES IN (${shelf}) WITH (autovacuum_vacuum_insert_threshold = -1)`
   position bigint,
   claimed_at timestamptz NOT NULL,
   deadline_at timestamptz,
-  size int NOT NULL CHECK (size > 0),
-  jobs int8multirange NOT NULL CHECK (NOT isempty(jobs)),
-  cancelling jsonb,${pointer}
+  size ${schema}.size NOT NULL,
+  jobs ${schema}.numbers NOT NULL,
+  cancelling jsonb,${pointer(schema)}
 )`,
   `COMMENT ON TABLE ${schema}.lease IS 'Running: who runs what. attempt is that of its jobs; cancelling maps job to reason. Removing it after its attempts ended can be late.'`,
   `CREATE INDEX lease_worker ON ${schema}.lease (worker, id)`,
@@ -132,7 +143,8 @@ FOR VALUES IN (${shelf}) WITH (autovacuum_vacuum_insert_threshold = -1)`
   job bigint PRIMARY KEY,
   token text COLLATE "C" NOT NULL CHECK (token <> ''),
   expires_at timestamptz NOT NULL,
-  on_expiry text NOT NULL CHECK (on_expiry IN ('retry', 'die', 'cancel')),${pointer}
+  on_expiry text NOT NULL CHECK (on_expiry IN ('retry', 'die', 'cancel')),${pointer(schema)},
+  ${counted}
 )`,
   `COMMENT ON TABLE ${schema}.wait IS 'Waiting: for somebody outside who has the token.'`,
   `CREATE INDEX wait_token ON ${schema}.wait (token, job)`,
@@ -145,7 +157,8 @@ FOR VALUES IN (${shelf}) WITH (autovacuum_vacuum_insert_threshold = -1)`
   reason text NOT NULL,
   payload jsonb NOT NULL,
   details jsonb,
-  history jsonb NOT NULL,${pointer}
+  history jsonb NOT NULL,${pointer(schema)},
+  ${counted}
 )`,
   `COMMENT ON TABLE ${schema}.dead IS 'Dead: the whole body and its history, for its slot is emptied without it.'`,
   `CREATE INDEX dead_retention ON ${schema}.dead (died_at, job)`,
