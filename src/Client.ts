@@ -8,8 +8,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as EffectResult from "effect/Result"
 import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
@@ -91,9 +91,10 @@ const make = Effect.gen(function* () {
     payload: Payload<K>,
     options: EnqueueOptions = {}
   ) {
-    const job = yield* prepare(kind, payload, options, yield* currentTrace)
-    const [enqueued] = yield* write([job.job])
-    yield* wake([job.job])
+    const asked = yield* Effect.fromResult(ask(kind, options, yield* currentTrace))
+    const job: Prepared = { ...asked, payload: (yield* encode(kind, payload)).payload }
+    const [enqueued] = yield* write([job])
+    yield* wake([job])
     return enqueued!
   })
 
@@ -113,15 +114,20 @@ const make = Effect.gen(function* () {
       bytes = 0
       return full.length === 0 ? Effect.void : Effect.andThen(Effect.map(write(full), each), wake(full))
     })
-    const add = Effect.fnUntraced(function* (payload: Payload<K>) {
-      const own = typeof options === "function" ? options(payload, index) : options
-      index++
-      const prepared = yield* prepare(kind, payload, own, trace)
-      jobs.push(prepared.job)
-      bytes += prepared.bytes
-      if (jobs.length >= chunk || bytes >= chunkBytes) yield* flush
+    const shared = typeof options === "function" ? undefined : Effect.fromResult(ask(kind, options, trace))
+    const askedFor = (payload: Payload<K>) =>
+      typeof options === "function" ? Effect.fromResult(ask(kind, options(payload, index), trace)) : shared!
+    const add = Effect.fnUntraced(function* (some: ReadonlyArray<Payload<K>>) {
+      for (const payload of some) {
+        const asked = yield* askedFor(payload)
+        index++
+        const encoded = yield* encode(kind, payload)
+        jobs.push({ ...asked, payload: encoded.payload })
+        bytes += encoded.bytes
+        if (jobs.length >= chunk || bytes >= chunkBytes) yield* flush
+      }
     })
-    yield* store.atomically(Effect.andThen(Stream.runForEach(payloads, add), flush))
+    yield* store.atomically(Effect.andThen(Stream.runForEachArray(payloads, add), flush))
     return index
   })
 
@@ -154,16 +160,17 @@ const untilOver = Schedule.min([Schedule.exponential("20 millis", 1.5), Schedule
 
 const describe = SchemaIssue.makeFormatterStandardSchemaV1()
 
-const prepare = Effect.fnUntraced(function* <K extends Any>(
-  kind: K,
-  payload: Payload<K>,
-  options: EnqueueOptions,
-  trace: Trace | undefined
-) {
-  const { details, ...asked } = yield* Effect.fromResult(read(kind.defaults, options))
-  const encoded: unknown = yield* Effect.mapError(
-    Schema.encodeUnknownEffect(Schema.toCodecJson(kind.payload))(payload) as Effect.Effect<unknown, Schema.SchemaError>,
-    ({ issue }) => {
+/** What the options say, the same for every payload they are given for. */
+const ask = (kind: Any, options: EnqueueOptions, trace: Trace | undefined) =>
+  EffectResult.map(read(kind.defaults, options), ({ details, ...asked }) => {
+    const travels: Details = trace === undefined ? details : { ...details, trace }
+    return { kind: kind.name, ...asked, details: Object.keys(travels).length === 0 ? undefined : travels }
+  })
+
+/** A payload as it is stored, and how large it is. */
+const encode = <K extends Any>(kind: K, payload: Payload<K>) =>
+  Effect.flatMap(
+    Effect.mapError(kind.encode(payload), ({ issue }) => {
       const [first] = describe(issue).issues
       const path = (first?.path ?? []).map((part) => (typeof part === "number" ? part : String(part)))
       return new InvalidPayload({
@@ -171,22 +178,18 @@ const prepare = Effect.fnUntraced(function* <K extends Any>(
         path,
         reason: first?.message ?? "is not what the kind's Schema says"
       })
+    }),
+    (
+      encoded
+    ): Effect.Effect<{ readonly payload: unknown; readonly bytes: number }, InvalidPayload | PayloadTooLarge> => {
+      const fault = faultIn(encoded, maxDepth)
+      if (fault !== undefined) return Effect.fail(new InvalidPayload({ kind: kind.name, ...fault }))
+      const bytes = Buffer.byteLength(JSON.stringify(encoded ?? null))
+      const limit = kind.maxPayloadBytes
+      if (bytes > limit) return Effect.fail(new PayloadTooLarge({ kind: kind.name, bytes, limit }))
+      return Effect.succeed({ payload: encoded, bytes })
     }
   )
-  const fault = faultIn(encoded, maxDepth)
-  if (fault !== undefined) return yield* new InvalidPayload({ kind: kind.name, ...fault })
-  const bytes = Buffer.byteLength(JSON.stringify(encoded ?? null))
-  const limit = kind.maxPayloadBytes
-  if (bytes > limit) return yield* new PayloadTooLarge({ kind: kind.name, bytes, limit })
-  const travels: Details = trace === undefined ? details : { ...details, trace }
-  const job: Prepared = {
-    kind: kind.name,
-    payload: encoded,
-    ...asked,
-    details: Object.keys(travels).length === 0 ? undefined : travels
-  }
-  return { job, bytes }
-})
 
 /** The span to link attempts to. Without a tracer there is nobody to show it. */
 const currentTrace = Effect.gen(function* () {

@@ -36,6 +36,13 @@ export interface Kind<
   readonly defaults: Defaults
   readonly maxPayloadBytes: number
   readonly upgrade: (payload: unknown, version: number) => unknown
+  /** To JSON, whatever the Schema's own encoding. */
+  readonly encode: (payload: Payload["Type"]) => Effect.Effect<unknown, Schema.SchemaError, Payload["EncodingServices"]>
+  /** From JSON as it is stored, brought up to this version. */
+  readonly decode: (
+    payload: unknown,
+    details: Details | null
+  ) => Effect.Effect<Payload["Type"], Schema.SchemaError, Payload["DecodingServices"]>
 
   /** Enqueues one job, in the transaction that is open, if one is. */
   readonly enqueue: (
@@ -125,8 +132,15 @@ export const make = <
     maxPayloadBytes: options.maxPayloadBytes ?? 1_048_576,
     upgrade: options.upgrade ?? ((payload: unknown) => payload)
   }
+  const codec = Schema.toCodecJson(kind.payload)
+  const decode = Schema.decodeUnknownEffect(codec)
   const full: Any = {
     ...kind,
+    encode: Schema.encodeUnknownEffect(codec),
+    decode: (payload, details) => {
+      const version = details?.version ?? 1
+      return decode(version < kind.defaults.version ? kind.upgrade(payload, version) : payload)
+    },
     enqueue: (payload, options) => Effect.flatMap(Client, (client) => client.enqueue(full, payload, options)),
     enqueueMany: (payloads, options) => Effect.flatMap(Client, (client) => client.enqueueMany(full, payloads, options)),
     enqueueStream: (payloads, options) =>
@@ -188,15 +202,4 @@ export const group = <const Kinds extends ReadonlyArray<Any>>(...kinds: Kinds): 
     }
   }
   return { kinds, get: (name) => byName.get(name) }
-}
-
-/** Reads a stored payload, brought up to the kind's version. */
-export const decodePayload = <K extends Any>(
-  kind: K,
-  payload: unknown,
-  details: Details | null
-): Effect.Effect<Payload<K>, Schema.SchemaError, K["payload"]["DecodingServices"]> => {
-  const version = details?.version ?? 1
-  const upgraded = version < kind.defaults.version ? kind.upgrade(payload, version) : payload
-  return Schema.decodeUnknownEffect(Schema.toCodecJson(kind.payload))(upgraded) as never
 }
