@@ -14,7 +14,7 @@ const counts = (schema: string) =>
 
 /**
  * Tried first without ON CONFLICT, which costs a row half as much again: outcomes seldom meet, and the key refuses them
- * all the same.
+ * all the same. Ordered as the other insert is: callers that end the same attempts take their keys in one order.
  */
 const complete = (schema: string, conflict: string) => `WITH done AS (
         INSERT INTO ${schema}.attempt_end (job, worker, ended_at, attempt, ran_ms, slot, state, final, queue, priority, output)
@@ -22,7 +22,7 @@ const complete = (schema: string, conflict: string) => `WITH done AS (
           CASE WHEN lease.position IS NOT NULL THEN lease.queue END, CASE WHEN lease.position IS NOT NULL THEN lease.priority END, said.output
         FROM unnest(leases, jobs, attempts, rans, outputs) AS said (lease, job, attempt, ran_ms, output)
         JOIN unnest(held) AS lease ON lease.id = said.lease AND lease.attempt = said.attempt AND lease.jobs @> said.job
-        ORDER BY said.job ${conflict}
+        ORDER BY lease.slot, said.job ${conflict}
         RETURNING job, attempt
       )
       SELECT 'completed', array_agg(job), array_agg(attempt) INTO place, ended, ended_attempts FROM done;`
