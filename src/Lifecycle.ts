@@ -89,8 +89,8 @@ export const make = Effect.fnUntraced(function* <A, E extends { readonly message
       const begun = yield* Effect.exit(beginning(own))
       if (Exit.isFailure(begun)) return void (own.failed = begun)
       own.phase = "running"
-      yield* Deferred.done(own.begun, begun)
-      yield* run(own.stopping)
+      // It runs before anybody is told that it does.
+      yield* Effect.all([run(own.stopping), Deferred.done(own.begun, begun)], { concurrency: 2 })
     }).pipe(
       Effect.tapCause((cause) =>
         Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("It ended by itself", cause)
