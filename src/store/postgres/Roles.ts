@@ -120,7 +120,7 @@ const statements = (schema: SchemaName): ReadonlyArray<string> => {
     const name = `"${roleName(schema, role)}"`
     return [
       // There is no CREATE ROLE IF NOT EXISTS, and two who look first would both create.
-      `DO $$ BEGIN CREATE ROLE ${name} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$`,
+      `DO $$ BEGIN CREATE ROLE ${name} NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`,
       `GRANT USAGE ON SCHEMA ${within} TO ${name}`,
       // A statement that names a slot itself is checked against that slot.
       ...Object.entries(grants[role]).map(([table, privileges]) => {
