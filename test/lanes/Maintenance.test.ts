@@ -186,7 +186,7 @@ describe("A maintenance-only process", () => {
       const lag = (yield* Metric.snapshot).find(
         ({ attributes, id }) => id === "lanekeeper.lane.lag" && attributes?.["lane"] === "promote"
       )
-      assert.strictEqual((lag?.state as { readonly value: number }).value, 60_000)
+      assert.strictEqual((lag?.state as { readonly value: number } | undefined)?.value, 60_000)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 

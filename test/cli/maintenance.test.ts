@@ -1,0 +1,207 @@
+/** Three processes of one schema, as they are started in earnest, through everything that can happen to a leader. */
+import { assert, describe, it } from "@effect/vitest"
+import { PgClient } from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { layerPostgres } from "../../src/store/postgres/index.ts"
+import { Store, type Term, UnderTerm } from "../../src/store/Store.ts"
+import { job } from "../store/suiteWorld.ts"
+import { eventually } from "../support/eventually.ts"
+import { main, run, type Running, start } from "../support/processes.ts"
+import { TestDatabase } from "../support/TestDatabase.ts"
+import * as Layer from "effect/Layer"
+
+const ground = layerPostgres().pipe(Layer.provideMerge(TestDatabase.layer))
+
+const test = (sentence: string, body: Effect.Effect<void, unknown, TestDatabase | PgClient | Store | Scope.Scope>) =>
+  it.live(sentence, () => body.pipe(Effect.scoped, Effect.provide(ground)), 60_000)
+
+const maintain = Effect.gen(function* () {
+  const { url } = yield* TestDatabase
+  const running = yield* start(process.execPath, [main, "maintenance"], { env: { DATABASE_URL: url } })
+  yield* running.says("Started")
+  return running
+})
+
+const three = Effect.all([maintain, maintain, maintain], { concurrency: 3 })
+
+/** The term, and the one of the processes that holds it. */
+const leaderOf = Effect.fnUntraced(function* (processes: ReadonlyArray<Running>, after: Term = 0n as Term) {
+  const { leader } = yield* Store
+  yield* eventually(leader, ({ holder, term }) => term > after && Option.isSome(holder))
+  const { holder, term } = yield* leader
+  const [, pid] = Option.getOrThrow(holder).split(":")
+  const process = processes.find((one) => one.pid === Number(pid))
+  return { term, process: process ?? assert.fail(`nobody here is ${pid}`) }
+})
+
+/** Who holds the lock of leaders: one, whatever happens. */
+const holders = Effect.gen(function* () {
+  const sql = yield* PgClient
+  return yield* sql<{ readonly pid: number }>`
+    SELECT pg_locks.pid FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND application_name = 'lanekeeper leader'
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+})
+
+/** A job becomes due and is promoted by whoever leads. */
+const isMaintained = Effect.gen(function* () {
+  const store = yield* Store
+  const sql = yield* PgClient
+  const [id] = yield* store.enqueue([job({ runIn: Duration.hours(1) })])
+  yield* sql`UPDATE lanekeeper.timed SET run_at = clock_timestamp()`
+  yield* eventually(store.place(id!), (place) => Option.getOrNull(place) === "ready")
+})
+
+describe("lanekeeper maintenance", () => {
+  test(
+    "is led by another process after the leader was killed [LK-B1, LK-P1]",
+    Effect.gen(function* () {
+      const processes = yield* three
+      const first = yield* leaderOf(processes)
+      yield* isMaintained
+      yield* first.process.signal("SIGKILL")
+      const second = yield* leaderOf(processes, first.term)
+      assert.notStrictEqual(second.process.pid, first.process.pid)
+      yield* isMaintained
+      assert.lengthOf(yield* holders, 1)
+    })
+  )
+
+  test(
+    "ends with 0 on SIGTERM, leaves no statement on the server, and is followed at once [LK-A10, LK-A15, LK-B1]",
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const processes = yield* three
+      const first = yield* leaderOf(processes)
+      yield* first.process.signal("SIGTERM")
+      const { code, stderr, stdout } = yield* first.process.ended
+      assert.strictEqual(code, 0, stdout + stderr)
+      const second = yield* leaderOf(processes, first.term)
+      assert.strictEqual(second.term, first.term + 1n)
+      const [one, other] = processes.filter(({ pid }) => pid !== first.process.pid)
+      yield* Effect.all([one!.signal("SIGTERM"), other!.signal("SIGINT")])
+      const ends = yield* Effect.all([one!.ended, other!.ended])
+      assert.deepStrictEqual(
+        ends.map(({ code }) => code),
+        [0, 0]
+      )
+      const left = sql`SELECT FROM pg_stat_activity WHERE application_name LIKE 'lanekeeper %' AND datname = current_database()`
+      yield* eventually(left, (rows) => rows.length === 0)
+      assert.deepStrictEqual((yield* (yield* Store).leader).holder, Option.none())
+    })
+  )
+
+  test(
+    "is led by another process when the leader is frozen, which changes nothing when it wakes [LK-B1, LK-B4]",
+    Effect.gen(function* () {
+      const store = yield* Store
+      const processes = yield* three
+      const first = yield* leaderOf(processes)
+      yield* first.process.signal("SIGSTOP")
+      const second = yield* leaderOf(processes, first.term)
+      assert.notStrictEqual(second.process.pid, first.process.pid)
+      yield* isMaintained
+      yield* store.enqueue([job({ runIn: Duration.millis(1) })])
+      const old = yield* Effect.provideService(store.promote({ limit: 9 }), UnderTerm, Option.some(first.term))
+      assert.strictEqual(old.ready, 0)
+      yield* first.process.signal("SIGCONT")
+      yield* first.process.says("Not leading, and trying again")
+      yield* isMaintained
+      assert.strictEqual((yield* store.leader).term, second.term)
+      assert.lengthOf(yield* holders, 1)
+    })
+  )
+
+  test(
+    "is led again after the server cut the leader's connection [LK-B1, LK-B3]",
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const processes = yield* three
+      const first = yield* leaderOf(processes)
+      const [holder] = yield* holders
+      yield* sql`SELECT pg_terminate_backend(${holder!.pid})`
+      yield* first.process.says("Not leading, and trying again")
+      yield* leaderOf(processes, first.term)
+      yield* isMaintained
+      assert.lengthOf(yield* holders, 1)
+    })
+  )
+
+  test(
+    "refuses what it cannot work with, all of it at once [LK-A14, LK-M1]",
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase
+      const wrong = yield* run(process.execPath, [main, "maintenance"], {
+        env: { LANEKEEPER_STALE_AFTER: "soon", LANEKEEPER_LEADERSHIP: "vote", LANEKEEPER_SCHEMA: "pg_mine" }
+      })
+      assert.strictEqual(wrong.code, 78)
+      for (const name of ["DATABASE_URL", "LANEKEEPER_STALE_AFTER", "LANEKEEPER_LEADERSHIP", "LANEKEEPER_SCHEMA"]) {
+        assert.include(wrong.stderr, name)
+      }
+      const short = yield* run(process.execPath, [main, "maintenance"], {
+        env: { DATABASE_URL: url, LANEKEEPER_STALE_AFTER: "5 seconds" }
+      })
+      assert.deepStrictEqual(
+        [short.code, short.stderr],
+        [78, "staleAfter (LANEKEEPER_STALE_AFTER) is 5s: it is longer than the heartbeat, 5s\n"]
+      )
+    })
+  )
+})
+
+describe("lanekeeper tick", () => {
+  const tick = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
+    const { url } = yield* TestDatabase
+    return yield* run(process.execPath, [main, "tick", ...args], { env: { DATABASE_URL: url } })
+  })
+
+  test(
+    "runs the lanes that are due once, says what they did, and ends [LK-A5]",
+    Effect.gen(function* () {
+      const store = yield* Store
+      const sql = yield* PgClient
+      yield* store.enqueue([job({ runIn: Duration.hours(1) }), job({ runIn: Duration.hours(1) })])
+      yield* sql`UPDATE lanekeeper.timed SET run_at = clock_timestamp()`
+      const { code, stderr, stdout } = yield* tick("--json")
+      assert.strictEqual(code, 0, stderr)
+      const { left, ran } = JSON.parse(stdout)
+      assert.deepStrictEqual(left, [])
+      assert.deepInclude(ran[0], { lane: "promote", rows: { ready: 2 }, error: null })
+      assert.lengthOf(ran, 4)
+      assert.lengthOf(yield* store.laneRuns, 4)
+      const again = yield* tick("--lane", "promote")
+      assert.match(again.stdout, /^promote: nothing to do \(\d+ ms\)\n$/)
+    })
+  )
+
+  test(
+    "works beside a leader [LK-A5]",
+    Effect.gen(function* () {
+      const leader = yield* maintain
+      yield* leader.says("Leading")
+      const { code, stderr } = yield* tick()
+      assert.strictEqual(code, 0, stderr)
+      yield* isMaintained
+    })
+  )
+
+  test(
+    "fails on a lane that does not exist, and on a lane that fails, each in a sentence [LK-A5]",
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const unknown = yield* tick("--lane", "promot")
+      assert.deepStrictEqual(
+        [unknown.code, unknown.stderr],
+        [1, 'There is no lane "promot": there are promote, rescue-stale, rescue-deadline, rescue-callback\n']
+      )
+      yield* sql`ALTER TABLE lanekeeper.wait RENAME TO wait_elsewhere`
+      const broken = yield* tick()
+      assert.strictEqual(broken.code, 1)
+      assert.include(broken.stderr, "The lane rescue-callback failed (")
+      assert.include(broken.stdout, "promote: nothing to do")
+    })
+  )
+})

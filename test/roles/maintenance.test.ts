@@ -1,0 +1,165 @@
+/** The maintenance role on PostgreSQL: what it may do, what it leaves alone, and what it leaves behind. */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Ref from "effect/Ref"
+import * as Scope from "effect/Scope"
+import { Dispatcher, MaintenanceOnly } from "../../src/Dispatcher.ts"
+import { Maintenance } from "../../src/lanes/Maintenance.ts"
+import { LeaderElection } from "../../src/LeaderElection.ts"
+import { layerMaintenanceOnly } from "../../src/roles/maintenance.ts"
+import { Runtime } from "../../src/roles/Runtime.ts"
+import { layerPostgres } from "../../src/store/postgres/index.ts"
+import * as Migrations from "../../src/store/postgres/Migrations.ts"
+import * as Roles from "../../src/store/postgres/Roles.ts"
+import { SchemaName } from "../../src/store/postgres/SchemaName.ts"
+import { Store } from "../../src/store/Store.ts"
+import { StoreConnections } from "../../src/StoreConnections.ts"
+import { Wakeup } from "../../src/Wakeup.ts"
+import { dueEverywhere } from "../lanes/suite.ts"
+import { elapse } from "../store/suitePostgres.ts"
+import { makeWorld } from "../store/suiteWorld.ts"
+import { eventually } from "../support/eventually.ts"
+import { quietly } from "../support/quietly.ts"
+import { randomName, TestDatabase, urlTo } from "../support/TestDatabase.ts"
+
+const password = "only-for-tests"
+
+/** A login that is a member of the maintenance group role and of nothing else. */
+const maintainer = Effect.gen(function* () {
+  const sql = yield* PgClient.PgClient
+  const { name } = yield* TestDatabase
+  const schema = SchemaName.make("lanekeeper")
+  const made = yield* Roles.make({ schema })
+  const login = randomName("maintainer")
+  yield* sql.unsafe(`CREATE ROLE "${login}" LOGIN PASSWORD '${password}'`)
+  yield* sql.unsafe(`GRANT "${Roles.roleName(schema, "maintenance")}" TO "${login}"`)
+  yield* Effect.addFinalizer(() =>
+    // The group roles belong to the server and may be another run's too: only what this database gave them is taken.
+    Effect.orDie(
+      Effect.andThen(
+        sql.unsafe(`DROP OWNED BY ${[...made, login].map((role) => `"${role}"`).join(", ")}`),
+        sql.unsafe(`DROP ROLE "${login}"`)
+      )
+    )
+  )
+  return urlTo(name, { user: login, password })
+})
+
+const ground = (url: string, maxConnections = 1) =>
+  Layer.mergeAll(LeaderElection.layerAdvisoryLock(), StoreConnections.layerPostgres(), Wakeup.layerPostgres()).pipe(
+    Layer.provideMerge(layerPostgres()),
+    Layer.provide(PgClient.layer({ url: Redacted.make(url), maxConnections, idleTimeout: "1 second" }))
+  )
+
+const test = (sentence: string, body: Effect.Effect<void, unknown, TestDatabase | PgClient.PgClient | Scope.Scope>) =>
+  it.live(sentence, () => quietly(body).pipe(Effect.provide(TestDatabase.layer)))
+
+const world = Effect.gen(function* () {
+  const context = yield* Effect.context<PgClient.PgClient>()
+  const store = Context.get(yield* Layer.build(layerPostgres()), Store)
+  return makeWorld(store, (time) => Effect.provideContext(elapse(time), context))
+})
+
+const connections = Effect.gen(function* () {
+  const sql = yield* PgClient.PgClient
+  const rows = yield* sql<{ readonly name: string }>`
+    SELECT application_name AS name FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename LIKE 'maintainer%'`
+  return rows.map(({ name }) => name)
+})
+
+describe("The maintenance role on PostgreSQL", () => {
+  test(
+    "moves five jobs and leaves the ready one, with no right to claim and no handlers [LK-A2, LK-N1]",
+    Effect.gen(function* () {
+      const { isAt, told, ...rest } = yield* world
+      const { ready, ...jobs } = yield* dueEverywhere({ isAt, told, ...rest })
+      const dispatched = yield* Ref.make(0)
+      const spy = Layer.effect(
+        Dispatcher,
+        Effect.map(Dispatcher, ({ run }) => ({
+          run: Effect.andThen(
+            Ref.update(dispatched, (n) => n + 1),
+            run
+          )
+        }))
+      ).pipe(Layer.provide(MaintenanceOnly))
+      const runtime = Runtime.layer().pipe(Layer.provide(spy), Layer.provide(Maintenance.layer()))
+      yield* Layer.build(runtime.pipe(Layer.provide(ground(yield* maintainer))))
+      yield* isAt("ready", ready, ...Object.values(jobs))
+      assert.deepStrictEqual(yield* told(ready), [])
+      assert.strictEqual(yield* Ref.get(dispatched), 1)
+      const sql = yield* PgClient.PgClient
+      assert.deepStrictEqual(yield* sql`SELECT FROM lanekeeper.lease`, [])
+    })
+  )
+
+  test(
+    "holds at most five connections as leader and two as follower, and none when it is closed [LK-A15, LK-K8]",
+    Effect.gen(function* () {
+      const url = yield* maintainer
+      const scope = yield* Scope.make()
+      const leader = yield* Layer.build(Layer.fresh(layerMaintenanceOnly().pipe(Layer.provideMerge(ground(url))))).pipe(
+        Scope.provide(scope)
+      )
+      yield* eventually(Context.get(leader, LeaderElection).term, Option.isSome)
+      yield* eventually(connections, (names) => names.includes("lanekeeper user-visible lanes"))
+      assert.isAtMost((yield* connections).length, 5)
+      const before = (yield* connections).length
+      yield* Layer.build(Layer.fresh(layerMaintenanceOnly().pipe(Layer.provideMerge(ground(url)))))
+      yield* eventually(connections, (names) => names.length > before)
+      assert.isAtMost((yield* connections).length - before, 2)
+      yield* Scope.close(scope, Exit.void)
+      yield* eventually(connections, (names) => names.includes("lanekeeper user-visible lanes"))
+      assert.isAtMost((yield* connections).length, 5)
+    })
+  )
+
+  test(
+    "sets timeouts on every connection of its lanes [LK-B14]",
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      const url = yield* maintainer
+      const client = PgClient.layer({ url: Redacted.make(url) })
+      const stores = Context.get(
+        yield* Layer.build(StoreConnections.layerPostgres().pipe(Layer.provide(client))),
+        StoreConnections
+      )
+      const open = (statementTimeout: number, lockTimeout: number) =>
+        stores.open({
+          name: "impatient",
+          connections: 1,
+          statementTimeout: Duration.millis(statementTimeout),
+          lockTimeout: Duration.millis(lockTimeout)
+        })
+      const [lockFirst, statementFirst] = [yield* open(20_000, 50), yield* open(50, 20_000)]
+      yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`LOCK TABLE lanekeeper.timed IN ACCESS EXCLUSIVE MODE`
+          assert.strictEqual((yield* Effect.flip(lockFirst.promote({ limit: 1 }))).reason._tag, "LockTimeoutError")
+          const ended = yield* Effect.flip(statementFirst.promote({ limit: 1 }))
+          assert.strictEqual(ended.reason._tag, "StatementTimeoutError")
+        })
+      )
+    })
+  )
+
+  test(
+    "fails to be built where there is no schema, with a sentence that says what to do [LK-A7]",
+    Effect.gen(function* () {
+      const { name } = yield* TestDatabase
+      const sql = yield* PgClient.PgClient
+      yield* sql.unsafe("DROP SCHEMA lanekeeper CASCADE")
+      const error = yield* Effect.flip(Layer.build(layerMaintenanceOnly().pipe(Layer.provide(ground(urlTo(name))))))
+      assert.strictEqual((error as Error).message, "The database has no schema lanekeeper: run `lanekeeper migrate`")
+      yield* Migrations.migrate()
+    })
+  )
+})
