@@ -27,13 +27,14 @@ export const storeOn = Effect.fnUntraced(function* (client: PgClient, name: Sche
   const schema = quoted(name)
   const open = new OpenLeases()
   const reads = reading(sql, schema)
+  const moves = single(sql, schema, reads.place)
   return Store.of({
     ...enqueueing(sql, schema),
     ...(yield* claiming(sql, schema, open)),
     ...finishing(sql, schema, open),
-    ...passing(sql, schema),
+    ...passing(sql, schema, moves.setAside),
     ...leading(sql, schema),
-    ...single(sql, schema, reads.place),
+    ...moves,
     ...workersAndQueues(sql, schema),
     ...reads
   })

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type Moved, type Store, UnderTerm, type WorkerId } from "../Store.ts"
+import { takingApart } from "./apart.ts"
 import { int8s } from "./parameters.ts"
 import { pointers } from "./pointers.ts"
 
@@ -28,7 +29,12 @@ const summed = (parts: ReadonlyArray<Part>): Moved => {
 
 type Passes = "promote" | "rescueWorker" | "rescueOverdue" | "release" | "expireWaits" | "watch" | "overdue"
 
-export const passing = (sql: PgClient, schema: string): Pick<Store["Service"], Passes> => {
+export const passing = (
+  sql: PgClient,
+  schema: string,
+  setAside: Store["Service"]["setAside"]
+): Pick<Store["Service"], Passes> => {
+  const takeApart = takingApart(sql, setAside)
   const parts = (statement: string, parameters: ReadonlyArray<unknown>) =>
     Effect.map(sql.unsafe<Part>(statement, parameters), summed)
 
@@ -55,6 +61,7 @@ export const passing = (sql: PgClient, schema: string): Pick<Store["Service"], P
   const { ticketColumns, ticketOf } = pointers(schema)
 
   // Not clock_timestamp(): the index can be searched by a time that stands still during the statement.
+  const due = `FROM ${schema}.timed WHERE run_at <= statement_timestamp() ORDER BY run_at, job LIMIT 1 FOR UPDATE SKIP LOCKED`
   const promote = `
     WITH due AS MATERIALIZED (
       SELECT job FROM ${schema}.timed WHERE run_at <= statement_timestamp()
@@ -137,6 +144,7 @@ export const passing = (sql: PgClient, schema: string): Pick<Store["Service"], P
     )${ending("$1", "released", "'ready'::text", "NULL::text")}`
 
   // The dead are buried when their last end is written: `ends` is read to its end before `bury` is called.
+  const expired = `FROM ${schema}.wait WHERE expires_at <= statement_timestamp() ORDER BY expires_at, job LIMIT 1 FOR UPDATE SKIP LOCKED`
   const expireWaits = `
     WITH due AS MATERIALIZED (
       SELECT job FROM ${schema}.wait WHERE expires_at <= statement_timestamp()
@@ -162,7 +170,8 @@ export const passing = (sql: PgClient, schema: string): Pick<Store["Service"], P
     GROUP BY place, queue`
 
   return {
-    promote: ({ limit }) => partsUnderTerm(promote, [limit]),
+    promote: ({ limit }) =>
+      takeApart({ move: (limit) => partsUnderTerm(promote, [limit]), first: `SELECT job, slot ${due}` }, limit),
     rescueWorker: (worker: WorkerId, { crashBudget, limit }) =>
       partsUnderTerm(rescueWorker, [worker, limit, crashBudget]),
     rescueOverdue: ({ crashBudget, limit }) => partsUnderTerm(rescueOverdue, [limit, crashBudget]),
@@ -182,6 +191,7 @@ export const passing = (sql: PgClient, schema: string): Pick<Store["Service"], P
       })
     ),
     release: (worker, leases) => parts(release, [worker, int8s(leases)]),
-    expireWaits: ({ limit }) => partsUnderTerm(expireWaits, [limit])
+    expireWaits: ({ limit }) =>
+      takeApart({ move: (limit) => partsUnderTerm(expireWaits, [limit]), first: `SELECT job, slot ${expired}` }, limit)
   }
 }
