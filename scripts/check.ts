@@ -40,7 +40,7 @@ const read = (file: string) => readFileSync(join(root, file), "utf8")
 const floorOf = (file: string): number | undefined => {
   const [, folder = "", ...rest] = file.split("/")
   if (rest.length > 0) return floors[folder]
-  return ["index.ts", "testing.ts", "main.ts"].includes(folder) ? 6 : 2
+  return ["index.ts", "testing.ts", "main.ts", "Lanekeeper.ts"].includes(folder) ? 6 : 2
 }
 
 const importsOf = (text: string) =>

@@ -37,9 +37,7 @@ export const tick = Command.make(
     const { tick } = yield* Effect.promise(() => import("../lanes/tick.ts"))
     const { layerGround } = yield* Effect.promise(() => import("./ground.ts"))
     const only = flags.lane.length > 0 ? flags.lane : undefined
-    const done = yield* tick({ ...options, only }).pipe(
-      Effect.provide(layerGround({ role: "tick", url, schema, leadership: "lock" }))
-    )
+    const done = yield* tick({ ...options, only }).pipe(Effect.provide(layerGround({ role: "tick", url, schema })))
     yield* Console.log(flags.json ? JSON.stringify(plain(done)) : sentences(done))
     const faults = done.ran.flatMap(({ error, lane }) => (error === null ? [] : [`The lane ${lane} failed (${error})`]))
     if (faults.length > 0) return yield* new LanesFailed({ faults })

@@ -71,7 +71,7 @@ describe("lanekeeper maintenance", () => {
   )
 
   test(
-    "ends with 0 on SIGTERM, leaves no statement on the server, and is followed at once [LK-A10, LK-A15, LK-B1]",
+    "ends with 0 on SIGTERM, leaves no statement on the server, and is followed at once [LK-A3, LK-A10, LK-A15, LK-B1]",
     Effect.gen(function* () {
       const sql = yield* PgClient
       const processes = yield* three

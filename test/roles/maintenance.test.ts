@@ -5,12 +5,14 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
 import * as Scope from "effect/Scope"
 import { Dispatcher, MaintenanceOnly } from "../../src/Dispatcher.ts"
+import * as Lanekeeper from "../../src/Lanekeeper.ts"
 import { Maintenance } from "../../src/lanes/Maintenance.ts"
 import { LeaderElection } from "../../src/LeaderElection.ts"
 import { layerMaintenanceOnly } from "../../src/roles/maintenance.ts"
@@ -21,7 +23,6 @@ import * as Roles from "../../src/store/postgres/Roles.ts"
 import { SchemaName } from "../../src/store/postgres/SchemaName.ts"
 import { Store } from "../../src/store/Store.ts"
 import { StoreConnections } from "../../src/StoreConnections.ts"
-import { Wakeup } from "../../src/Wakeup.ts"
 import { dueEverywhere } from "../lanes/suite.ts"
 import { elapse } from "../store/suitePostgres.ts"
 import { makeWorld } from "../store/suiteWorld.ts"
@@ -52,10 +53,9 @@ const maintainer = Effect.gen(function* () {
   return urlTo(name, { user: login, password })
 })
 
-const ground = (url: string, maxConnections = 1) =>
-  Layer.mergeAll(LeaderElection.layerAdvisoryLock(), StoreConnections.layerPostgres(), Wakeup.layerPostgres()).pipe(
-    Layer.provideMerge(layerPostgres()),
-    Layer.provide(PgClient.layer({ url: Redacted.make(url), maxConnections, idleTimeout: "1 second" }))
+const ground = (url: string) =>
+  Lanekeeper.layerPostgres().pipe(
+    Layer.provide(PgClient.layer({ url: Redacted.make(url), maxConnections: 1, idleTimeout: "1 second" }))
   )
 
 const test = (sentence: string, body: Effect.Effect<void, unknown, TestDatabase | PgClient.PgClient | Scope.Scope>) =>
@@ -148,6 +148,31 @@ describe("The maintenance role on PostgreSQL", () => {
           assert.strictEqual(ended.reason._tag, "StatementTimeoutError")
         })
       )
+    })
+  )
+
+  test(
+    "is one layer in an Effect app, which needs no handlers, and ends with the app [LK-A3, LK-A15]",
+    Effect.gen(function* () {
+      const { isAt, store, ...rest } = yield* world
+      const { url } = yield* TestDatabase
+      // Nothing but the app's own client is left to provide.
+      const app: Layer.Layer<Runtime, unknown> = Lanekeeper.layerMaintenanceOnly().pipe(
+        Layer.provide(Lanekeeper.layerPostgres()),
+        Layer.provide(PgClient.layer({ url: Redacted.make(url), applicationName: "the app" })),
+        Layer.fresh
+      )
+      const fiber = yield* Effect.forkScoped(Layer.launch(app))
+      yield* eventually(store.leader, ({ holder }) => Option.isSome(holder))
+      const [id] = yield* rest.enqueue({ runIn: Duration.millis(1) })
+      yield* eventually(store.place(id!), (place) => Option.getOrNull(place) === "ready")
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual((yield* store.leader).holder, Option.none())
+      const sql = yield* PgClient.PgClient
+      const left = sql`SELECT FROM pg_stat_activity WHERE datname = current_database()
+        AND (application_name = 'the app' OR application_name LIKE 'lanekeeper %')`
+      yield* eventually(left, (rows) => rows.length === 0)
+      yield* isAt("ready", id!)
     })
   )
 
