@@ -4,12 +4,13 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import { readFileSync } from "node:fs"
+import { lanes } from "./lanes.ts"
 import { maintenance } from "./maintenance.ts"
 import { migrate } from "./migrate.ts"
 import { report, teardown } from "./ending.ts"
 import { tick } from "./tick.ts"
 
-const commands = [migrate, maintenance, tick] as const
+const commands = [migrate, maintenance, tick, lanes] as const
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"))
 
