@@ -24,37 +24,43 @@ BEGIN
     SELECT * FROM unnest(known_queues, known_kinds, known_priorities, known_fresh) AS known (queue, kind, priority, fresh)
     WHERE known.queue = ANY (queues) AND known.kind = ANY (kinds)
   ), gap AS (
-    SELECT edge.*, lead(priority, 1, 10::smallint) OVER pair AS end_priority, lead(fresh, 1, false) OVER pair AS end_fresh
-    FROM edge WINDOW pair AS (PARTITION BY queue, kind ORDER BY priority, fresh)
+    -- It ends before a priority, not within one: before 18 only a bound on a single column ends a scan.
+    SELECT queue, kind, priority, bool_or(fresh) AS fresh, bool_and(fresh) AS probed,
+      lead(priority, 1, 10::smallint) OVER (PARTITION BY queue, kind ORDER BY priority) AS end_priority
+    FROM edge GROUP BY queue, kind, priority
   ), turn AS (
-    SELECT first.*, gap.end_priority, gap.end_fresh FROM gap CROSS JOIN LATERAL (
+    SELECT first.*, gap.end_priority FROM gap CROSS JOIN LATERAL (
       SELECT ticket.queue, ticket.kind, ticket.priority, ticket.fresh, ticket.id FROM ${schema}.ticket
       WHERE ticket.queue = gap.queue AND ticket.kind = gap.kind
-        AND (ticket.priority, ticket.fresh) > (gap.priority, gap.fresh)
-        AND (ticket.priority, ticket.fresh) < (gap.end_priority, gap.end_fresh)
+        AND (ticket.priority, ticket.fresh) > (gap.priority, gap.fresh) AND ticket.priority < gap.end_priority
       ORDER BY ticket.queue, ticket.kind, ticket.priority, ticket.fresh, ticket.id LIMIT 1
     ) first
     UNION ALL
-    SELECT next.*, turn.end_priority, turn.end_fresh FROM turn CROSS JOIN LATERAL (
+    SELECT next.*, turn.end_priority FROM turn CROSS JOIN LATERAL (
       SELECT ticket.queue, ticket.kind, ticket.priority, ticket.fresh, ticket.id FROM ${schema}.ticket
       WHERE ticket.queue = turn.queue AND ticket.kind = turn.kind
-        AND (ticket.priority, ticket.fresh) > (turn.priority, turn.fresh)
-        AND (ticket.priority, ticket.fresh) < (turn.end_priority, turn.end_fresh)
+        AND (ticket.priority, ticket.fresh) > (turn.priority, turn.fresh) AND ticket.priority < turn.end_priority
       ORDER BY ticket.queue, ticket.kind, ticket.priority, ticket.fresh, ticket.id LIMIT 1
     ) next
   )
-  SELECT turn.queue::text, turn.kind::text, turn.priority::smallint, turn.fresh, turn.id FROM turn;
+  SELECT turn.queue::text, turn.kind::text, turn.priority::smallint, turn.fresh, turn.id FROM turn
+  UNION ALL
+  SELECT again.* FROM gap CROSS JOIN LATERAL (
+    SELECT ticket.queue::text, ticket.kind::text, ticket.priority::smallint, ticket.fresh, ticket.id FROM ${schema}.ticket
+    WHERE ticket.queue = gap.queue AND ticket.kind = gap.kind AND ticket.priority = gap.priority AND NOT ticket.fresh
+    ORDER BY ticket.queue, ticket.kind, ticket.priority, ticket.fresh, ticket.id LIMIT 1
+  ) again WHERE gap.probed;
 END
 $$`
 
 /**
  * The whole key of the turns' index, although the number alone would do: a plan made while a table was empty may go by
- * any index, and by this one it would then walk all of it for each ticket.
+ * any index, and by this one it would then walk all of it for each ticket. All of it comes from the choice, so that no
+ * plan can look for the tickets of a queue first and choose among them.
  */
-const isTicket = (
-  choice: string
-) => `ticket.id = ${choice}.id AND ticket.shelf = ${choice}.shelf AND ticket.queue = queues[asked]
-            AND ticket.kind = ${choice}.kind AND ticket.priority = level.priority AND ticket.fresh = level.fresh`
+const isTicket = (choice: string) => `ticket.id = ${choice}.id AND ticket.shelf = ${choice}.shelf
+            AND ticket.queue = ${choice}.queue AND ticket.kind = ${choice}.kind
+            AND ticket.priority = ${choice}.priority AND ticket.fresh = ${choice}.fresh`
 
 /** One statement per slot: each is planned when it is first used, and locks nothing of the other slots. */
 const bodies = (schema: string) =>
@@ -161,9 +167,13 @@ BEGIN
 
         SELECT coalesce(array_agg(grasp.ticket ORDER BY (grasp.ticket).id), '{}'), coalesce(sum((grasp.ticket).size), 0)
         INTO held, surplus FROM (
-          SELECT ticket FROM unnest(chosen_ids, chosen_shelves, chosen_kinds) AS choice (id, shelf, kind)
-          JOIN ${schema}.ticket ON ${isTicket("choice")}
-          FOR UPDATE OF ticket SKIP LOCKED
+          SELECT locked.ticket FROM unnest(chosen_ids, chosen_shelves, chosen_kinds) AS choice (id, shelf, kind)
+          CROSS JOIN LATERAL (
+            SELECT ticket FROM ${schema}.ticket
+            WHERE ticket.id = choice.id AND ticket.shelf = choice.shelf AND ticket.queue = queues[asked]
+              AND ticket.kind = choice.kind AND ticket.priority = level.priority AND ticket.fresh = level.fresh
+            FOR UPDATE SKIP LOCKED OFFSET 0
+          ) locked
         ) grasp;
         missed := cardinality(held) < cardinality(chosen_ids);
         contended := contended OR missed;
