@@ -49,11 +49,14 @@ const jobsStatement = `
     SELECT final, job, slot, attempt, NULL, NULL FROM done WHERE final IN ('completed', 'cancelled')
     UNION ALL
     SELECT 'dead', job, NULL, attempt, failures, crashes FROM lanekeeper.dead
+  ), past AS (
+    SELECT job, history FROM lanekeeper.dead UNION ALL SELECT id, history FROM body WHERE id NOT IN (SELECT job FROM lanekeeper.dead)
   ), line AS (
-    SELECT id AS job, (entry ->> 'attempt')::int AS attempt, entry ->> 'state' AS state, NULL AS final
-    FROM body CROSS JOIN jsonb_array_elements(history) AS entry
+    SELECT job, (entry ->> 'attempt')::int AS attempt, entry ->> 'state' AS state, NULL AS final
+    FROM past CROSS JOIN jsonb_array_elements(history) AS entry
     UNION ALL
-    SELECT done.job, attempt, state, final FROM done JOIN body ON body.id = done.job AND body.slot = done.slot
+    SELECT done.job, attempt, state, nullif(final, 'revived') FROM done JOIN body ON body.id = done.job AND body.slot = done.slot
+    WHERE done.job NOT IN (SELECT job FROM lanekeeper.dead)
   )
   SELECT job, body.id IS NOT NULL AS body, coalesce(history IS NOT NULL, false) AS revived,
     here.*, lines.*
@@ -118,7 +121,14 @@ const faultsOf = (row: JobRow): ReadonlyArray<string> => {
   if (body && (attempts.length !== begun || attempts.some((ended, index) => ended !== index + 1)))
     faults.push(`is at attempt ${attempt} of ${place}, and those that ended are ${attempts.join(" ") || "none"}`)
   if (final !== null && final !== place) faults.push(`is ${place} after its final end, ${final}`)
-  if (body && !revived && failures !== null && (failures !== count("failed", "died") || crashes !== count("rescued")))
+  // A redrive counts afresh, and the dead do not say whether there was one.
+  if (
+    body &&
+    !revived &&
+    place !== "dead" &&
+    failures !== null &&
+    (failures !== count("failed", "died") || crashes !== count("rescued"))
+  )
     faults.push(`counts ${failures} failures and ${crashes} crashes after: ${states.join(" ")}`)
   return faults
 }

@@ -2,12 +2,13 @@
 import { layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { type JobId, slotOf } from "../../../src/domain/Job.ts"
-import { hours } from "../suiteWorld.ts"
+import { died, hours } from "../suiteWorld.ts"
 import { Interleavings, meetings } from "./interleavings.ts"
 import type { Caller, Move } from "./interleavingsSide.ts"
 import {
   cancels,
   claims,
+  clearsAttic,
   emptiesShelf,
   emptiesSlot,
   enqueues,
@@ -138,6 +139,26 @@ layer(Interleavings.layer, { excludeTestServices: true })("Every order of", (it)
       "finds it ready; moves it → 1 died ready"
     ]
   })
+  meet("a redrive and the attic cleared of what died there: the job is ready, with its body [LK-P2]", {
+    over: ["dead", "attempt_end", "job"],
+    vanishing: [0, 1],
+    scene: Effect.fnUntraced(function* ({ claim, dead, finish, store }) {
+      const id = yield* dead()
+      yield* store.redrive(id)
+      const worker = yield* store.register("again")
+      const [claimed] = (yield* claim(worker)).jobs
+      yield* finish(worker, claimed!, died)
+      return [redrives(id), clearsAttic]
+    }),
+    ends: [
+      "moves it; clears 0 → 1 died died ready",
+      "moves it; vanished → 1 died died ready",
+      "vanished; clears 1 → 1 died died dead",
+      "vanished; clears 0 → 1 died died dead",
+      "moves it; clears 1 → 1 died died ready"
+    ]
+  })
+
   meet("two cancels of one job: one of them cancels it", {
     over: ["ticket"],
     vanishing: [0],

@@ -116,3 +116,7 @@ export const emptiesShelf = (shelf: number): Move =>
     ({ slots }) => slots.emptyShelf(shelf),
     (answer) => `finds the shelf ${answer}`
   )
+export const clearsAttic: Move = tell(
+  ({ slots }) => slots.clearAttic({ limit: 10 }),
+  (count) => `clears ${count}`
+)
