@@ -2,13 +2,15 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
 import * as TestClock from "effect/testing/TestClock"
 import { LeaderElection } from "../src/LeaderElection.ts"
 import { layerMemory } from "../src/store/memory/index.ts"
 import * as Migrations from "../src/store/postgres/Migrations.ts"
-import { SchemaName } from "../src/store/postgres/SchemaName.ts"
+import { defaultName, leaderChannel, SchemaName } from "../src/store/postgres/SchemaName.ts"
 import { Store, UnderTerm } from "../src/store/Store.ts"
 import { build, suite } from "./leadership/suite.ts"
 import { layerSuite } from "./store/suitePostgres.ts"
@@ -73,16 +75,29 @@ layer(layerSuite, { excludeTestServices: true })("by advisory lock, in PostgreSQ
     }).pipe(quietly)
   )
 
-  it.effect("keeps the lock on one connection, which a server drops when it hears nothing for 5 seconds [LK-B2]", () =>
+  it.effect("keeps the lock on a connection of its own [LK-B2]", () =>
     Effect.gen(function* () {
       const sql = yield* PgClient
       const election = yield* build(LeaderElection.layerAdvisoryLock())
       yield* Effect.forkScoped(election.lead(Effect.never))
       yield* eventually(election.term, Option.isSome)
-      const rows = yield* sql<{ readonly name: string }>`
-        SELECT application_name AS name FROM pg_stat_activity WHERE datname = current_database()
-        AND application_name = 'lanekeeper leader'`
-      assert.lengthOf(rows, 1)
+      const held = yield* sql<{ readonly name: string }>`
+        SELECT application_name AS name FROM pg_locks JOIN pg_stat_activity USING (pid)
+        WHERE locktype = 'advisory' AND granted AND datname = current_database()`
+      assert.deepStrictEqual(held, [{ name: "lanekeeper leader" }])
+    }).pipe(quietly)
+  )
+
+  it.effect("tells followers that it has let go, so that they need not wait for their next try [LK-B2]", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const election = yield* build(LeaderElection.layerAdvisoryLock())
+      const told = yield* sql.listen(leaderChannel(defaultName))
+      const fiber = yield* Effect.forkScoped(election.lead(Effect.never))
+      yield* eventually(election.term, Option.isSome)
+      assert.strictEqual(yield* Queue.size(told), 0)
+      yield* Fiber.interrupt(fiber)
+      yield* Queue.take(told)
     }).pipe(quietly)
   )
 

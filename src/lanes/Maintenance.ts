@@ -119,7 +119,11 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions) {
       Deferred.await(stopping),
       Effect.suspend(() => (busy ? Effect.sleep(grace) : Effect.void))
     )
-    yield* Effect.raceFirst(election.lead(leading), patience)
+    const campaign = election.lead(leading).pipe(
+      Effect.catchDefect((defect) => Effect.logError("Maintenance failed and begins again", defect)),
+      Effect.repeat({ schedule: Schedule.spaced("1 second"), until: () => Deferred.isDoneUnsafe(stopping) })
+    )
+    yield* Effect.raceFirst(campaign, patience)
   })
 
   return Maintenance.of({

@@ -38,7 +38,9 @@ export const campaigning = Effect.fnUntraced(function* (take: Effect.Effect<Held
 
   const oneTerm = <E, R>(lanes: Effect.Effect<void, E, R>) =>
     Effect.gen(function* () {
-      const { lost, term } = yield* take
+      const { lost, term } = yield* Effect.catchDefect(take, (defect) =>
+        Effect.fail(new LeadershipLost({ reason: String(defect) }))
+      )
       yield* Ref.set(silent, false)
       yield* Effect.acquireRelease(Ref.set(current, Option.some(term)), () => Ref.set(current, Option.none()))
       yield* Effect.logInfo("Leading", { term: String(term) })

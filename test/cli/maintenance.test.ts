@@ -9,6 +9,7 @@ import { layerPostgres } from "../../src/store/postgres/index.ts"
 import { Store, type Term, UnderTerm } from "../../src/store/Store.ts"
 import { job } from "../store/suiteWorld.ts"
 import { eventually } from "../support/eventually.ts"
+import { makeNetwork } from "../support/network.ts"
 import { main, run, type Running, start } from "../support/processes.ts"
 import { TestDatabase } from "../support/TestDatabase.ts"
 import * as Layer from "effect/Layer"
@@ -18,12 +19,13 @@ const ground = layerPostgres().pipe(Layer.provideMerge(TestDatabase.layer))
 const test = (sentence: string, body: Effect.Effect<void, unknown, TestDatabase | PgClient | Store | Scope.Scope>) =>
   it.live(sentence, () => body.pipe(Effect.scoped, Effect.provide(ground)), 60_000)
 
-const maintain = Effect.gen(function* () {
-  const { url } = yield* TestDatabase
+const maintainOver = Effect.fnUntraced(function* (url: string) {
   const running = yield* start(process.execPath, [main, "maintenance"], { env: { DATABASE_URL: url } })
   yield* running.says("Started")
   return running
 })
+
+const maintain = Effect.flatMap(TestDatabase, ({ url }) => maintainOver(url))
 
 const three = Effect.all([maintain, maintain, maintain], { concurrency: 3 })
 
@@ -95,7 +97,7 @@ describe("lanekeeper maintenance", () => {
   )
 
   test(
-    "is led by another process when the leader is frozen, which changes nothing when it wakes [LK-B1, LK-B4]",
+    "is led by another process when the leader is frozen, which changes nothing when it wakes [LK-B1, LK-B2, LK-B4]",
     Effect.gen(function* () {
       const store = yield* Store
       const processes = yield* three
@@ -125,6 +127,40 @@ describe("lanekeeper maintenance", () => {
       yield* sql`SELECT pg_terminate_backend(${holder!.pid})`
       yield* first.process.says("Not leading, and trying again")
       yield* leaderOf(processes, first.term)
+      yield* isMaintained
+      assert.lengthOf(yield* holders, 1)
+    })
+  )
+
+  test(
+    "goes on by itself when the database was away, with nothing to restart by hand [LK-P1]",
+    Effect.gen(function* () {
+      const { cut, mend, url } = yield* makeNetwork((yield* TestDatabase).url)
+      const only = yield* maintainOver(url)
+      const { term } = yield* leaderOf([only])
+      yield* cut
+      yield* only.says("Not leading, and trying again")
+      yield* mend
+      yield* leaderOf([only], term)
+      yield* isMaintained
+      yield* only.signal("SIGTERM")
+      assert.strictEqual((yield* only.ended).code, 0)
+    })
+  )
+
+  test(
+    "is led by another process when the leader's network swallows everything [LK-B1, LK-P1]",
+    Effect.gen(function* () {
+      const { blackHole, mend, url } = yield* makeNetwork((yield* TestDatabase).url)
+      const cutOff = yield* maintainOver(url)
+      const first = yield* leaderOf([cutOff])
+      const other = yield* maintain
+      yield* blackHole
+      const second = yield* leaderOf([cutOff, other], first.term)
+      assert.strictEqual(second.process.pid, other.pid)
+      yield* isMaintained
+      yield* cutOff.says("Not leading, and trying again")
+      yield* mend
       yield* isMaintained
       assert.lengthOf(yield* holders, 1)
     })

@@ -277,6 +277,49 @@ describe("A maintenance-only process", () => {
 })
 
 describe("Maintenance", () => {
+  test(
+    "asks little of an idle database: under seven statements a second, beside the ping of its lock [LK-F10]",
+    Effect.gen(function* () {
+      let calls = 0
+      const counting = new Proxy(yield* Store, {
+        get: (store, name, receiver) => {
+          calls++
+          return Reflect.get(store, name, receiver)
+        }
+      })
+      const layer = Maintenance.layer().pipe(
+        Layer.provide(LeaderElection.layerLease()),
+        Layer.provide(Layer.succeed(StoreConnections, { open: () => Effect.succeed(counting) }))
+      )
+      const { run } = Context.get(yield* Layer.build(layer), Maintenance)
+      yield* Effect.forkScoped(run(yield* Deferred.make<void>()))
+      yield* TestClock.adjust("60 seconds")
+      assert.isAbove(calls, 60 * 4)
+      assert.isBelow(calls, 60 * 7)
+    })
+  )
+
+  test(
+    "goes on when what it stands on dies [LK-A12]",
+    Effect.gen(function* () {
+      const dies = yield* Ref.make(true)
+      const { wakeup, woken } = yield* wakes
+      const store = yield* Store
+      const open = () =>
+        Effect.flatMap(Ref.getAndSet(dies, false), (now) => (now ? Effect.die(new Error("no")) : Effect.succeed(store)))
+      const layer = Maintenance.layer().pipe(
+        Layer.provide(LeaderElection.layerLease()),
+        Layer.provide(Layer.succeed(StoreConnections, { open })),
+        Layer.provide(Layer.succeed(Wakeup, wakeup))
+      )
+      const { run } = Context.get(yield* Layer.build(layer), Maintenance)
+      yield* Effect.forkScoped(run(yield* Deferred.make<void>()))
+      yield* store.enqueue([job({ runIn: Duration.seconds(5) })])
+      yield* TestClock.adjust("6 seconds")
+      assert.deepStrictEqual(yield* woken, ["post"])
+    })
+  )
+
   /** Lanes over a store that answers promote as told. */
   const maintaining = Effect.fnUntraced(function* (
     promote: Store["Service"]["promote"],

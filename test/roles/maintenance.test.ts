@@ -177,6 +177,57 @@ describe("The maintenance role on PostgreSQL", () => {
   )
 
   test(
+    "has the statements of its lanes cancelled on the server when it loses the lead [LK-B3]",
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      const { url } = yield* TestDatabase
+      yield* Layer.build(layerMaintenanceOnly().pipe(Layer.provide(ground(url))))
+      const { leader } = (yield* world).store
+      yield* eventually(leader, ({ holder }) => Option.isSome(holder))
+      const observer = yield* (yield* TestDatabase).connect
+      const waiting = Effect.map(
+        observer.query(`SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+          AND application_name = 'lanekeeper user-visible lanes' AND wait_event_type = 'Lock'`),
+        ({ rows }) => rows.map(({ pid }) => pid)
+      )
+      yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`LOCK TABLE lanekeeper.timed IN ACCESS EXCLUSIVE MODE`
+          yield* eventually(waiting, (pids) => pids.length > 0)
+          const before = yield* waiting
+          yield* observer.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = 'lanekeeper leader'`)
+          yield* eventually(waiting, (pids) => !pids.some((pid) => before.includes(pid)))
+        })
+      )
+    })
+  )
+
+  test(
+    "promotes on time while everything of another class waits for a lock [LK-B6]",
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      const { url } = yield* TestDatabase
+      const { enqueue, store } = yield* world
+      yield* Layer.build(layerMaintenanceOnly({ grace: 0 }).pipe(Layer.provide(ground(url))))
+      const observer = yield* (yield* TestDatabase).connect
+      const wedged = observer.query(`SELECT FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name = 'lanekeeper hygiene lanes' AND wait_event_type = 'Lock'`)
+      const ids = yield* enqueue({ runIn: Duration.hours(1) })
+      yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`LOCK TABLE lanekeeper.lane_run IN ACCESS EXCLUSIVE MODE`
+          yield* eventually(wedged, ({ rowCount }) => rowCount > 0)
+          yield* observer.query("UPDATE lanekeeper.timed SET run_at = clock_timestamp()")
+          yield* eventually(observer.query("SELECT FROM lanekeeper.timed"), ({ rowCount }) => rowCount === 0)
+          assert.isAbove((yield* wedged).rowCount, 0)
+        })
+      )
+      assert.deepStrictEqual(yield* store.place(ids[0]!), Option.some("ready"))
+    })
+  )
+
+  test(
     "fails to be built where there is no schema, with a sentence that says what to do [LK-A7]",
     Effect.gen(function* () {
       const { name } = yield* TestDatabase
