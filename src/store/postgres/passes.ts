@@ -127,6 +127,10 @@ export const passing = (
     ), dead AS (
       SELECT * FROM declared UNION ALL
       SELECT id, name, beat_at FROM ${schema}.worker CROSS JOIN looked WHERE declared_dead_at IS NOT NULL
+      -- A claim that was on its way when its worker was forgotten: nobody will beat for it.
+      UNION ALL
+      SELECT lease.worker, 'forgotten', min(lease.claimed_at) FROM ${schema}.lease CROSS JOIN looked
+      WHERE NOT EXISTS (SELECT FROM ${schema}.worker WHERE worker.id = lease.worker) GROUP BY lease.worker
     )
     SELECT id, name, extract(epoch FROM clock_timestamp() - beat_at)::float8 * 1000 AS age FROM dead
     WHERE EXISTS (SELECT FROM ${schema}.lease WHERE lease.worker = dead.id) ORDER BY id`
