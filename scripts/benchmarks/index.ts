@@ -1,0 +1,5 @@
+/** Lists the benchmarks. */
+import type { Benchmark } from "./Benchmark.ts"
+import { ceiling } from "./ceiling.ts"
+
+export const benchmarks: ReadonlyArray<Benchmark> = [ceiling]
