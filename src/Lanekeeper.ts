@@ -1,7 +1,7 @@
 /** The layers an app provides. Each role is one of them; all stand on a store. */
 import { Client } from "./Client.ts"
 
-export { layerMemory, layerPostgres, type PostgresOptions } from "./roles/ground.ts"
+export { layerMemory, layerPostgres, layerPostgresConfig, type PostgresOptions } from "./roles/ground.ts"
 
 /** The client role: enqueues and reads, and does nothing else. */
 export const layerClient = Client.layer

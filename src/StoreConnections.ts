@@ -56,6 +56,8 @@ const settingsOf = (budget: ConnectionBudget, config: PgClient.PgClientConfig): 
     ...config.startupParameters,
     statement_timeout: `${Duration.toMillis(budget.statementTimeout)}`,
     lock_timeout: `${Duration.toMillis(budget.lockTimeout)}`,
+    // Tables grow from nothing to a million rows and back: a plan that was kept from an empty one would read all of it.
+    plan_cache_mode: "force_custom_plan",
     idle_in_transaction_session_timeout: "5000" // a frozen process must not hold rows for longer than a leader
   }
 })

@@ -1,6 +1,7 @@
 /** A poke reaches who shares the store, after the commit and not without it. */
 import * as PgClientModule from "@effect/sql-pg/PgClient"
 import { assert, describe, it, layer } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -140,5 +141,26 @@ layer(TestDatabase.layer, { excludeTestServices: true })("Wakeup in PostgreSQL",
       const error = yield* Effect.flip(another('no"name'))
       assert.strictEqual(error._tag, "InvalidSchemaName")
       assert.match(error.message, /^"no"name" is no name for a schema: take 1 to 48 of a-z/)
+    }))
+
+  test("takes schema and ways to the server from the environment [LK-M1]", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase
+      const schema = SchemaName.make("from_environment")
+      yield* Migrations.migrate({ schema })
+      const environment = ConfigProvider.layer(
+        ConfigProvider.fromEnv({
+          env: { LANEKEEPER_SCHEMA: schema, LANEKEEPER_LEADERSHIP: "lease", LANEKEEPER_DIRECT_URL: url }
+        })
+      )
+      const app = yield* Layer.build(
+        Lanekeeper.layerClient.pipe(Layer.provideMerge(Lanekeeper.layerPostgresConfig), Layer.provide(environment))
+      )
+      const { id } = yield* Effect.provideContext(Note.enqueue(1), app)
+      const sql = yield* PgClientModule.PgClient
+      assert.deepStrictEqual(yield* sql.unsafe(`SELECT id FROM ${schema}.jobs`), [{ id }])
+      const wrong = ConfigProvider.layer(ConfigProvider.fromEnv({ env: { LANEKEEPER_LEADERSHIP: "vote" } }))
+      const error = yield* Effect.flip(Layer.build(Lanekeeper.layerPostgresConfig.pipe(Layer.provide(wrong))))
+      assert.match(error.message, /LANEKEEPER_LEADERSHIP/)
     }))
 })

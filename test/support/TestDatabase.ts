@@ -58,7 +58,7 @@ export class TestDatabase extends Context.Service<
     /** Opens one more pool, for the rest of the scope: another process, as far as the database can tell. */
     readonly client: (
       options?: Omit<PgClient.PgPoolConfig, "url"> & { readonly url?: string }
-    ) => ReturnType<typeof Layer.build<PgClient.PgClient, SqlError, never>>
+    ) => ReturnType<typeof Layer.build<never, SqlError, PgClient.PgClient>>
   }
 >()("lanekeeper/test/TestDatabase") {
   /** The database and a pool on it. */

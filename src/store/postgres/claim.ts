@@ -94,8 +94,10 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
     open.claimed(jobs)
     for (const job of jobs) turns.saw(job, job.ord, now)
 
-    const due = turns.walkDue(now)
-    // Beside the claim, because it may take a while; a failed one is made up for by the next.
+    // Beside the claim, because it may take a while; a failed one is made up for by the next. A transaction that the
+    // claim is part of has one connection, and it is not for this.
+    const alone = Option.isNone(yield* Effect.serviceOption(sql.transactionService))
+    const due = alone ? turns.walkDue(now) : undefined
     if (due !== undefined) yield* Effect.forkIn(Effect.ignore(walk(due.queues, due.kinds)), scope)
 
     const wanted = queues.reduce((sum, { limit }) => sum + limit, 0)
