@@ -51,6 +51,7 @@ const settingsOf = (budget: ConnectionBudget, config: PgClient.PgClientConfig): 
   applicationName: budget.name,
   maxConnections: budget.connections,
   minConnections: 0,
+  idleTimeout: "1 minute", // lanes come back every few seconds, whatever the client's own pool does meanwhile
   multiplex: false, // a statement that shares its connection cannot be cancelled
   startupParameters: {
     ...config.startupParameters,

@@ -1,5 +1,5 @@
 /**
- * Prints how long a schema is without a leader, and how fast a backlog of due and of stale jobs drains, with the built
+ * Prints how long a schema is without a leader, what an idle leader asks of the server, and how fast a backlog of due and of stale jobs drains, with the built
  * processes: `scripts/setup`, then `node scripts/scenes/leadership.ts`. Takes DATABASE_URL, else a server of its own.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
@@ -85,6 +85,21 @@ const drain = Effect.fnUntraced(function* (lane: Lane, what: string) {
   console.log(`${what}: ${rows} in ${(yield* Clock.currentTimeMillis) - began} ms`)
 })
 
+/** Every transaction of the database is counted: the server is expected to have nothing else to do. */
+const idle = Effect.fnUntraced(function* (url: string) {
+  const sql = yield* PgClient.PgClient
+  const count = Effect.map(
+    sql<{ readonly n: number }>`SELECT xact_commit::int AS n FROM pg_stat_database WHERE datname = current_database()`,
+    ([row]) => row!.n
+  )
+  yield* start(url)
+  yield* termAfter((yield* (yield* Store).leader).term)
+  yield* Effect.sleep("10 seconds") // the start is over, and the server has counted it
+  const before = yield* count
+  yield* Effect.sleep("20 seconds")
+  console.log(`an idle leader: ${((yield* count) - before) / 20} transactions a second`)
+}, Effect.scoped)
+
 const job = { kind: "scene", queue: "scene", priority: 5, payload: { text: "x".repeat(180) } }
 
 const scenes = Effect.fnUntraced(function* (url: string) {
@@ -99,6 +114,8 @@ const scenes = Effect.fnUntraced(function* (url: string) {
       WHERE locktype = 'advisory' AND granted AND application_name = 'lanekeeper leader'`
     )
   )
+
+  yield* idle(url)
 
   for (let n = 0; n < 10; n++) {
     yield* store.enqueue(Array.from({ length: 10_000 }, () => ({ ...job, runIn: Duration.hours(1) })))

@@ -149,8 +149,26 @@ describe("lanekeeper maintenance", () => {
   )
 })
 
-// At the same time, because what they wait for is that nothing is heard for seconds.
-describe.concurrent("lanekeeper maintenance with a leader that is silent", () => {
+// At the same time, because what they wait for is that nothing happens for seconds.
+describe.concurrent("lanekeeper maintenance, after a while", () => {
+  test(
+    "ends with one sentence when recovery fails again and again, and leaves nothing on the server [LK-A8, LK-A14]",
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const { url } = yield* TestDatabase
+      yield* sql`ALTER TABLE lanekeeper.wait RENAME TO wait_elsewhere`
+      const { code, stderr, stdout } = yield* run(process.execPath, [main, "maintenance"], {
+        env: { DATABASE_URL: url }
+      })
+      assert.strictEqual(code, 1)
+      assert.match(stderr, /^The recovery at start failed in rescue-callback \(.*lanekeeper\.wait.*\)\n$/)
+      assert.lengthOf(stdout.match(/Could not start/g) ?? [], 5)
+      assert.notInclude(stdout, "Leading")
+      const left = sql`SELECT FROM pg_stat_activity WHERE application_name LIKE 'lanekeeper %' AND datname = current_database()`
+      yield* eventually(left, (rows) => rows.length === 0)
+    })
+  )
+
   test(
     "is led by another process when the leader is frozen, which changes nothing when it wakes [LK-B1, LK-B2, LK-B4]",
     Effect.gen(function* () {
