@@ -163,10 +163,10 @@ export const suite = <R>({ elapse, empty, it }: LanesUnderTest<R>): void => {
     test("rescues what a worker left behind, when it is called often enough to watch [LK-A5, LK-C3]", (world) =>
       Effect.gen(function* () {
         const { id } = yield* world.running()
-        for (const _ of [0, 10, 20, 30]) {
+        for (const _ of [0, 8, 16, 24]) {
           yield* tick()
           yield* world.isAt("running", id)
-          yield* world.elapse("9900 millis")
+          yield* world.elapse("8 seconds")
         }
         yield* tick()
         yield* world.isAt("ready", id)

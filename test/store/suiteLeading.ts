@@ -26,11 +26,11 @@ export const leading = (test: Test): void => {
       const first = Option.getOrThrow(yield* store.takeLead({ holder: "a", lease }))
       assert.deepStrictEqual(yield* store.takeLead({ holder: "b", lease }), Option.none())
       assert.deepInclude(yield* store.leader, { term: first, holder: Option.some("a") })
-      yield* elapse("9 seconds")
+      yield* elapse("6 seconds")
       assert.isTrue(yield* store.keepLead(first, lease))
-      yield* elapse("9 seconds")
+      yield* elapse("6 seconds")
       assert.deepStrictEqual(yield* store.takeLead({ holder: "b", lease }), Option.none())
-      yield* elapse("2 seconds")
+      yield* elapse("5 seconds")
       const second = Option.getOrThrow(yield* store.takeLead({ holder: "b", lease }))
       assert.isTrue(second > first)
       assert.isFalse(yield* store.keepLead(first, lease))
@@ -140,12 +140,12 @@ export const watching = (test: Test): void => {
       yield* store.watch({ staleAfter })
       const silent = yield* running()
       const beating = yield* running()
-      for (const _ of [10, 20, 29]) {
-        yield* elapse("9800 millis")
+      for (const _ of [8, 16, 24]) {
+        yield* elapse("8 seconds")
         yield* store.beat(beating.worker)
         assert.deepStrictEqual(yield* store.watch({ staleAfter }), [])
       }
-      yield* elapse("1 second")
+      yield* elapse("7 seconds")
       const [stale, ...others] = yield* store.watch({ staleAfter })
       assert.deepInclude(stale, { id: silent.worker, name: "runner" })
       assert.isTrue(Duration.isGreaterThan(stale!.beatAge, staleAfter))
@@ -194,7 +194,7 @@ export const watching = (test: Test): void => {
           [],
           `${holder} looks`
         )
-        yield* elapse("9900 millis")
+        yield* elapse("8 seconds")
       }
       assert.lengthOf(yield* store.watch({ staleAfter }), 1)
     }))
