@@ -4,7 +4,9 @@
  * What it writes joins the transaction that is open on the same `PgClient`: a rollback leaves nothing, and nobody is
  * woken for it.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -81,10 +83,12 @@ const make = Effect.gen(function* () {
     })
   })
 
-  const wake = (jobs: ReadonlyArray<Prepared>) => {
-    const queues = new Set(jobs.flatMap((job) => ((job.runIn ?? job.runAt) === undefined ? [job.queue] : [])))
-    return queues.size === 0 ? Effect.void : store.afterCommit(wakeup.poke(queues))
-  }
+  /** For jobs that are ready, by this process's clock: the store's decides, and a wrong guess costs a poll. */
+  const wake = Effect.fnUntraced(function* (jobs: ReadonlyArray<Prepared>) {
+    const now = yield* Clock.currentTimeMillis
+    const queues = new Set(jobs.flatMap((job) => (isDue(job, now) ? [job.queue] : [])))
+    if (queues.size > 0) yield* store.afterCommit(wakeup.poke(queues))
+  })
 
   const enqueue = Effect.fn("Client.enqueue")(function* <K extends Any>(
     kind: K,
@@ -154,6 +158,9 @@ const make = Effect.gen(function* () {
     list: store.page
   })
 })
+
+const isDue = ({ runAt, runIn }: Prepared, now: number): boolean =>
+  runAt === undefined ? runIn === undefined || Duration.toMillis(runIn) <= 0 : runAt.epochMilliseconds <= now
 
 /** Quick for what takes a moment, then once a second. */
 const untilOver = Schedule.min([Schedule.exponential("20 millis", 1.5), Schedule.spaced("1 second")])

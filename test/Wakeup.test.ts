@@ -33,7 +33,10 @@ describe("Wakeup in memory", () => {
       const pokes = yield* (yield* Wakeup).pokes
       yield* Note.enqueue(1, { queue: "later", delay: "1 hour" })
       yield* Note.enqueueMany([1, 2, 3], { queue: "now" })
-      assert.strictEqual(yield* nextQueue(pokes), "now")
+      yield* Note.enqueue(1, { queue: "past", runAt: "1970-01-01T00:00:00Z" })
+      yield* Note.enqueue(1, { queue: "zero", delay: 0 })
+      const heard = yield* Effect.forEach([1, 2, 3], () => nextQueue(pokes))
+      assert.deepStrictEqual(heard, ["now", "past", "zero"])
     }).pipe(Effect.provide(Lanekeeper.layerClient.pipe(Layer.provideMerge(Lanekeeper.layerMemory))))
   )
 

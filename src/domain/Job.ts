@@ -21,9 +21,6 @@ export const places: ReadonlyArray<Place> = [
  */
 export type JobId = string & Brand.Brand<"lanekeeper/JobId">
 
-/** The first three priorities are for what a person waits for, the last three for what nobody does. */
-export const priorities = { first: 0, normal: 5, last: 9 } as const
-
 const pattern = /^(0|[1-9]\d{0,3})-([1-9]\d{0,18})$/
 
 export const makeId = (slot: number, number: bigint): JobId => `${slot}-${number}` as JobId

@@ -24,10 +24,7 @@ export class Runtime extends Context.Service<
   Runtime,
   Omit<Lifecycle.Lifecycle<Recovered, RecoveryFailed>, "phase"> & { readonly status: Effect.Effect<Status> }
 >()("lanekeeper/roles/Runtime") {
-  /** Made, and not started: for a program that starts and stops by itself. Closing the layer is `shutdown`. */
-  static readonly layerStopped = (options: Lifecycle.LifecycleOptions = {}) => Layer.effect(this, make(options))
-
-  /** Started when it is built: a database that cannot be maintained fails the layer. */
+  /** Started when it is built: a database that cannot be maintained fails the layer. Closing it is `shutdown`. */
   static readonly layer = (options: Lifecycle.LifecycleOptions = {}) =>
     Layer.effect(
       this,

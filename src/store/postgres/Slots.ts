@@ -12,7 +12,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { SqlError } from "effect/sql/SqlError"
 import { history } from "./migrations/jobs/bury.ts"
-import { shelves, slots } from "./migrations/jobs/tables.ts"
 import { defaultName, quoted, type SchemaName } from "./SchemaName.ts"
 import { int8s } from "./parameters.ts"
 
@@ -179,6 +178,3 @@ const make = (sql: PgClient, schema: string) => {
 }
 
 const isLockTimeout = (error: SqlError) => error.reason._tag === "LockTimeoutError"
-
-export const ringSlots: ReadonlyArray<number> = Array.from({ length: slots }, (_, index) => index + 1)
-export const ringShelves: ReadonlyArray<number> = Array.from({ length: shelves }, (_, index) => index)
