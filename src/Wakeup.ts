@@ -1,5 +1,6 @@
 /**
- * Says which queues have new work, to this process and to the others on the same store.
+ * Says which queues have new work, and when workers should beat at once, to this process and to the others on the same
+ * store.
  *
  * It is a hint: what is lost costs a poll. Producers pay nothing for it: a NOTIFY inside their transactions would make
  * them commit one after another, so it goes out beside them, once for all queues that were poked within a moment.
@@ -19,8 +20,11 @@ import type * as Scope from "effect/Scope"
 import { schemaName, wakeChannel } from "./store/postgres/SchemaName.ts"
 import { texts } from "./store/postgres/parameters.ts"
 
-/** A queue, or any: after notifications may have been lost. */
-export type Poke = { readonly queue: string } | "any"
+/**
+ * A queue; or a beat: a worker has something to hear from the store, such as a job to cancel; or any: notifications may
+ * have been lost.
+ */
+export type Poke = { readonly queue: string } | "beat" | "any"
 
 const pokesKept = 1_024 // a slow subscriber drives on each anyway: of many pokes the last ones say as much as all
 
@@ -28,19 +32,20 @@ const keepAlive = "10 seconds" // a listener behind a dead network is told so wi
 
 const moment = "5 millis" // notifications a listener can tell apart; well under what a claim takes
 
-const publish = (pokes: PubSub.PubSub<Poke>, queues: Iterable<string>) =>
-  Effect.asVoid(
-    PubSub.publishAll(
-      pokes,
-      Array.from(queues, (queue) => ({ queue }))
-    )
-  )
+const beat = "" // as a notification: a queue has a name
+
+const read = (payload: string): Poke => (payload === beat ? "beat" : { queue: payload })
+
+const publish = (pokes: PubSub.PubSub<Poke>, payloads: Iterable<string>) =>
+  Effect.asVoid(PubSub.publishAll(pokes, Array.from(payloads, read)))
 
 export class Wakeup extends Context.Service<
   Wakeup,
   {
     /** Says that these queues have work that others can see by now. */
     readonly poke: (queues: Iterable<string>) => Effect.Effect<void>
+    /** Says that every worker should beat at once. */
+    readonly pokeBeat: Effect.Effect<void>
     /** What is poked from now on, here or elsewhere. */
     readonly pokes: Effect.Effect<PubSub.Subscription<Poke>, never, Scope.Scope>
   }
@@ -51,6 +56,7 @@ export class Wakeup extends Context.Service<
     Effect.map(PubSub.sliding<Poke>(pokesKept), (pokes) =>
       this.of({
         poke: (queues) => publish(pokes, queues),
+        pokeBeat: publish(pokes, [beat]),
         pokes: PubSub.subscribe(pokes)
       })
     )
@@ -74,10 +80,10 @@ const makePostgres = Effect.fnUntraced(function* ({ directUrl, schema }: Postgre
   const some = yield* Latch.make()
 
   const send = Effect.gen(function* () {
-    const queues = [...outstanding]
+    const payloads = [...outstanding]
     outstanding.clear()
-    if (queues.length === 0) return
-    yield* sql.unsafe(`SELECT pg_notify($1, queue) FROM unnest($2::text[]) AS queue`, [channel, texts(queues)])
+    if (payloads.length === 0) return
+    yield* sql.unsafe(`SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload`, [channel, texts(payloads)])
   }).pipe(Effect.ignore)
 
   // The first of a burst goes out at once, the rest together.
@@ -97,7 +103,7 @@ const makePostgres = Effect.fnUntraced(function* ({ directUrl, schema }: Postgre
     const notifications = yield* connection.listen(channel)
     yield* PubSub.publish(pokes, "any")
     return yield* Queue.take(notifications).pipe(
-      Effect.flatMap(({ payload }) => PubSub.publish(pokes, { queue: payload })),
+      Effect.flatMap(({ payload }) => PubSub.publish(pokes, read(payload))),
       Effect.forever
     )
   }).pipe(
@@ -107,13 +113,16 @@ const makePostgres = Effect.fnUntraced(function* ({ directUrl, schema }: Postgre
   )
   const listener = yield* RcRef.make({ acquire: Effect.forkScoped(listen) })
 
+  const poke = (payloads: Iterable<string>) =>
+    Effect.suspend(() => {
+      const poked = [...payloads]
+      for (const payload of poked) outstanding.add(payload)
+      return Effect.andThen(publish(pokes, poked), some.open)
+    })
+
   return Wakeup.of({
-    poke: (queues) =>
-      Effect.suspend(() => {
-        const poked = [...queues]
-        for (const queue of poked) outstanding.add(queue)
-        return Effect.andThen(publish(pokes, poked), some.open)
-      }),
+    poke,
+    pokeBeat: poke([beat]),
     pokes: Effect.andThen(RcRef.get(listener), PubSub.subscribe(pokes))
   })
 })

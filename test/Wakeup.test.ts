@@ -28,6 +28,15 @@ const listening = (pokes: PubSub.Subscription<unknown>) =>
   Effect.flatMap(PubSub.take(pokes), (poke) => Effect.sync(() => assert.strictEqual(poke, "any")))
 
 describe("Wakeup in memory", () => {
+  it.effect("asks workers for a beat [LK-G5]", () =>
+    Effect.gen(function* () {
+      const wakeup = yield* Wakeup
+      const pokes = yield* wakeup.pokes
+      yield* wakeup.pokeBeat
+      assert.strictEqual(yield* PubSub.take(pokes), "beat")
+    }).pipe(Effect.provide(Wakeup.layerLocal))
+  )
+
   it.effect("wakes who shares the store when a job is ready, and nobody for one that is not", () =>
     Effect.gen(function* () {
       const pokes = yield* (yield* Wakeup).pokes
@@ -96,6 +105,15 @@ layer(TestDatabase.layer, { excludeTestServices: true })("Wakeup in PostgreSQL",
       yield* listening(pokes)
       yield* Effect.provideContext(Note.enqueue(1, { queue: "after" }), producer)
       assert.strictEqual(yield* nextQueue(pokes), "after")
+    }))
+
+  test("asks the workers of other processes for a beat, and names no queue for it [LK-G5]", () =>
+    Effect.gen(function* () {
+      const [operator, worker] = [yield* another(), yield* another()]
+      const pokes = yield* Context.get(worker, Wakeup).pokes
+      yield* listening(pokes)
+      yield* Context.get(operator, Wakeup).pokeBeat
+      assert.strictEqual(yield* PubSub.take(pokes), "beat")
     }))
 
   test("keeps two schemas of one database apart [LK-B12] [LK-F9]", () =>
