@@ -142,9 +142,17 @@ export interface Beat {
   readonly cancelling: ReadonlyArray<JobId>
 }
 
+/** What a worker would claim. */
+export interface Serves {
+  readonly kinds: ReadonlyArray<string>
+  readonly queues: ReadonlyArray<string>
+}
+
 export interface WorkerRow {
   readonly id: WorkerId
   readonly name: string
+  /** `None`: it did not say. */
+  readonly serves: Option.Option<Serves>
   readonly beatAge: Duration.Duration
   /** Grows with every beat: "unchanged" can be seen without comparing clocks. */
   readonly beats: number
@@ -288,7 +296,8 @@ export class Store extends Context.Service<
     readonly unpause: (queue: string) => Effect.Effect<void, SqlError>
     readonly pausedQueues: Effect.Effect<ReadonlyArray<string>, SqlError>
 
-    readonly register: (name: string) => Effect.Effect<WorkerId, SqlError>
+    /** Readers are told what a worker says it serves; claims ask for themselves. */
+    readonly register: (name: string, serves?: Serves) => Effect.Effect<WorkerId, SqlError>
     readonly beat: (worker: WorkerId) => Effect.Effect<Beat, SqlError>
     readonly workers: Effect.Effect<ReadonlyArray<WorkerRow>, SqlError>
     /**

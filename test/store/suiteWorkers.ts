@@ -1,5 +1,6 @@
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { WorkerId } from "../../src/store/Store.ts"
 import type { Test } from "./suite.ts"
 import { completed, released } from "./suiteWorld.ts"
@@ -42,6 +43,17 @@ export const workers = (test: Test): void => {
       assert.deepStrictEqual((yield* claim(worker)).jobs, [])
       yield* store.unpause("post")
       assert.lengthOf((yield* claim(worker)).jobs, 1)
+    }))
+
+  test("says which kinds and queues each worker serves, where it said so [LK-I6]", ({ register, store }) =>
+    Effect.gen(function* () {
+      const serves = { kinds: ["mail", "import"], queues: ["post"] }
+      const told = [yield* store.register("told", serves), yield* register]
+      const rows = (yield* store.workers).filter(({ id }) => told.includes(id))
+      assert.deepStrictEqual(
+        rows.map((row) => row.serves),
+        [Option.some(serves), Option.none()]
+      )
     }))
 
   test("counts the beats of each worker, and a beat names the leases it holds, oldest first", (world) =>

@@ -6,7 +6,7 @@
 import { storableText } from "../../domain/json.ts"
 import type { EndState, Expiry } from "../../domain/Attempt.ts"
 import { type JobId, numberOf, type Place, places } from "../../domain/Job.ts"
-import type { LaneRun, LeaseId, Moved, MoveResult, WorkerId } from "../Store.ts"
+import type { LaneRun, LeaseId, Moved, MoveResult, Serves, WorkerId } from "../Store.ts"
 import * as Option from "effect/Option"
 
 /** Milliseconds of Effect's clock. */
@@ -60,6 +60,7 @@ export interface Lease {
 export interface Worker {
   readonly id: WorkerId
   readonly name: string
+  readonly serves: Serves | undefined
   beats: number
   beatAt: Time
   dead: boolean

@@ -1,11 +1,12 @@
 /** Who works here, and since when they have been silent. */
 import * as Duration from "effect/Duration"
-import type { Beat, StaleWorker, WorkerId, WorkerRow } from "../Store.ts"
+import * as Option from "effect/Option"
+import type { Beat, Serves, StaleWorker, WorkerId, WorkerRow } from "../Store.ts"
 import { byNumber, compare, type Contents, type Lease, type Time } from "./Contents.ts"
 
-export const register = (contents: Contents, now: Time, name: string): WorkerId => {
+export const register = (contents: Contents, now: Time, name: string, serves?: Serves): WorkerId => {
   const id = ++contents.numbers.worker as unknown as WorkerId
-  contents.workers.set(id, { id, name, beats: 0, beatAt: now, dead: false })
+  contents.workers.set(id, { id, name, serves, beats: 0, beatAt: now, dead: false })
   return id
 }
 
@@ -24,9 +25,10 @@ export const beat = (contents: Contents, now: Time, id: WorkerId): Beat => {
 }
 
 export const workers = (contents: Contents, now: Time): ReadonlyArray<WorkerRow> =>
-  [...contents.workers.values()].map(({ beatAt, beats, dead, id, name }) => ({
+  [...contents.workers.values()].map(({ beatAt, beats, dead, id, name, serves }) => ({
     id,
     name,
+    serves: Option.fromUndefinedOr(serves),
     beats,
     declaredDead: dead,
     beatAge: Duration.millis(now - beatAt)

@@ -1,8 +1,10 @@
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { makeId } from "../../domain/Job.ts"
 import type { LeaseId, Store, WorkerId } from "../Store.ts"
+import { texts } from "./parameters.ts"
 
 type Workers = "register" | "beat" | "workers" | "declareDead" | "forget" | "pause" | "unpause" | "pausedQueues"
 
@@ -24,9 +26,12 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
     ORDER BY lease.id`
 
   return {
-    register: (name) =>
+    register: (name, serves) =>
       Effect.map(
-        sql.unsafe<{ readonly id: WorkerId }>(`INSERT INTO ${schema}.worker (name) VALUES ($1) RETURNING id`, [name]),
+        sql.unsafe<{ readonly id: WorkerId }>(
+          `INSERT INTO ${schema}.worker (name, kinds, queues) VALUES ($1, $2, $3) RETURNING id`,
+          [name, serves === undefined ? null : texts(serves.kinds), serves === undefined ? null : texts(serves.queues)]
+        ),
         ([row]) => row!.id
       ),
     beat: Effect.fnUntraced(function* (worker) {
@@ -48,15 +53,22 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
       sql.unsafe<{
         readonly id: WorkerId
         readonly name: string
+        readonly kinds: ReadonlyArray<string> | null
+        readonly queues: ReadonlyArray<string> | null
         readonly beats: number
         readonly declaredDead: boolean
         readonly age: number
       }>(
-        `SELECT id, name, beats::int, declared_dead_at IS NOT NULL AS "declaredDead",
+        `SELECT id, name, kinds, queues, beats::int, declared_dead_at IS NOT NULL AS "declaredDead",
            extract(epoch FROM clock_timestamp() - beat_at)::float8 * 1000 AS age
          FROM ${schema}.worker ORDER BY id`
       ),
-      (rows) => rows.map(({ age, ...row }) => ({ ...row, beatAge: Duration.millis(age) }))
+      (rows) =>
+        rows.map(({ age, kinds, queues, ...row }) => ({
+          ...row,
+          serves: kinds === null || queues === null ? Option.none() : Option.some({ kinds, queues }),
+          beatAge: Duration.millis(age)
+        }))
     ),
     declareDead: (worker, beats) =>
       Effect.map(

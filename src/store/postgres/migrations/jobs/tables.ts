@@ -166,6 +166,8 @@ FOR VALUES IN (${shelf}) WITH (autovacuum_vacuum_insert_threshold = -1)`
   `CREATE TABLE ${schema}.worker (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   name text NOT NULL,
+  kinds text[],
+  queues text[],
   started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   beat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   beats bigint NOT NULL DEFAULT 0,
