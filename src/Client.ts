@@ -1,5 +1,5 @@
 /**
- * Enqueues jobs and reads what became of them. It needs no worker and no maintenance, and leaves no row of its own.
+ * Enqueues jobs, reads what became of them and moves them when somebody asks. It needs no worker and no maintenance, and leaves no row of its own.
  *
  * What it writes joins the transaction that is open on the same `PgClient`: a rollback leaves nothing, and nobody is
  * woken for it.
@@ -22,6 +22,7 @@ import { faultIn } from "./domain/json.ts"
 import { type EnqueueError, InvalidPayload, PayloadTooLarge } from "./EnqueueError.ts"
 import { type EnqueueOptions, maxDepth, read } from "./EnqueueOptions.ts"
 import type { Any, Each, Output, Payload } from "./Job.ts"
+import { type Moves, moves } from "./Moves.ts"
 import * as Result from "./Result.ts"
 import { type Enqueued, type JobView, type NewJob, type PageOptions, Store, type Uniqueness } from "./store/Store.ts"
 import { Wakeup } from "./Wakeup.ts"
@@ -54,7 +55,7 @@ export class Client extends Context.Service<
     readonly get: (id: JobId) => Effect.Effect<Option.Option<JobView>, SqlError>
     /** A page of the jobs of one place, newest first. */
     readonly list: (options: PageOptions) => Effect.Effect<ReadonlyArray<JobView>, SqlError>
-  }
+  } & Moves
 >()("lanekeeper/Client") {
   static readonly layer = Layer.effect(
     this,
@@ -76,7 +77,10 @@ const make = Effect.gen(function* () {
     const plain = jobs.filter((job) => job.unique === undefined)
     const unique = jobs.filter((job): job is NewJob & { readonly unique: Uniqueness } => job.unique !== undefined)
     const ids = (yield* store.enqueue(plain))[Symbol.iterator]()
-    const results = (yield* store.enqueueUnique(unique))[Symbol.iterator]()
+    const admitted = yield* store.enqueueUnique(unique)
+    // One that gave way while it ran is interrupted by its worker.
+    if (admitted.some(({ former }) => Option.isSome(former))) yield* store.afterCommit(wakeup.pokeBeat)
+    const results = admitted[Symbol.iterator]()
     return jobs.map((job): Enqueued => {
       if (job.unique !== undefined) return results.next().value!
       return { id: ids.next().value!, outcome: "enqueued", former: Option.none() }
@@ -155,7 +159,8 @@ const make = Effect.gen(function* () {
       return yield* Result.of(kind, id, view)
     }),
     get: store.show,
-    list: store.page
+    list: store.page,
+    ...moves(store, wakeup)
   })
 })
 
