@@ -76,7 +76,7 @@ BEGIN
       array_agg(attempt) FILTER (WHERE lease IS NOT NULL), count(payload), min(ord) FILTER (WHERE lease IS NOT NULL),
       min(id) FILTER (WHERE lease IS NULL), coalesce(max(ord) FILTER (WHERE lease IS NULL), 0)
     INTO leases, ids, attempts, n, seen, walked, micros
-    FROM ${schema}.claim(me, '{mail}', '{post}', ARRAY[batch],
+    FROM ${schema}.claim(me, '{mail}', '{post}', ARRAY[batch], '{0}', 2147483647, 0, false,
       CASE WHEN known THEN '{post}'::text[] ELSE '{}' END, CASE WHEN known THEN '{mail}'::text[] ELSE '{}' END,
       CASE WHEN known THEN '{5}'::smallint[] ELSE '{}' END, CASE WHEN known THEN '{t}'::boolean[] ELSE '{}' END,
       CASE WHEN known THEN ARRAY[memory[4]::bigint] ELSE '{}' END);

@@ -80,7 +80,11 @@ export interface Claimed {
   readonly payload: unknown
   readonly details: unknown
   readonly enqueuedAt: DateTime.Utc
-  readonly deadline: Option.Option<DateTime.Utc>
+  readonly claimedAt: DateTime.Utc
+  /** How long the attempt may be held from when it begins. */
+  readonly deadline: Option.Option<Duration.Duration>
+  /** `false`: it was claimed ahead, and begins when its worker says so. */
+  readonly begun: boolean
 }
 
 export interface Claim {
@@ -93,7 +97,17 @@ export interface ClaimOptions {
   readonly worker: WorkerId
   /** The kinds this worker has handlers for. Jobs of others are left alone and are not in the way. */
   readonly kinds: ReadonlyArray<string>
-  readonly queues: ReadonlyArray<{ readonly queue: string; readonly limit: number }>
+  readonly queues: ReadonlyArray<{
+    readonly queue: string
+    readonly limit: number
+    /**
+     * As many more, once `limit` is reached, to be held until `begin`. They have leases of their own: a rescue of these
+     * charges no crash, and their hard deadline does not run. Defaults to 0.
+     */
+    readonly ahead?: number | undefined
+  }>
+  /** Of the jobs that crashed `from` times or more this claim takes `room` in all. Others of them are not in the way. */
+  readonly brink?: { readonly from: number; readonly room: number } | undefined
 }
 
 export interface AttemptEnd {
@@ -120,9 +134,9 @@ export interface MoveResult {
 }
 
 export interface RescueOptions {
-  /** Leases, oldest first. The fresh jobs of one claim share one for each queue, kind, priority and deadline. */
+  /** Leases, oldest first. Fresh jobs of one claim share one for each queue, kind, priority, deadline and "begun". */
   readonly limit: number
-  /** How many times a job may be rescued. One more and it is dead. */
+  /** How many times a job may be rescued. One more and it is dead. Attempts that had not begun are not counted. */
   readonly crashBudget: number
 }
 
@@ -244,6 +258,14 @@ export class Store extends Context.Service<
     readonly afterCommit: (effect: Effect.Effect<void>) => Effect.Effect<void>
     /** ready → running. By priority; then those that were ready before, before fresh ones; then by age. */
     readonly claim: (options: ClaimOptions) => Effect.Effect<Claim, SqlError>
+    /**
+     * The attempts of these leases, which were claimed ahead, start now: from here a rescue charges them and their hard
+     * deadline runs. Answers the leases that are still this worker's, oldest first; none once it was declared dead.
+     */
+    readonly begin: (
+      worker: WorkerId,
+      leases: ReadonlyArray<LeaseId>
+    ) => Effect.Effect<ReadonlyArray<LeaseId>, SqlError>
     /** running → wherever each ending leads. Answers in the order given. A cancel that waits wins over a next attempt. */
     readonly finish: (
       worker: WorkerId,
@@ -290,6 +312,12 @@ export class Store extends Context.Service<
     readonly redrive: (id: JobId) => Effect.Effect<MoveResult, SqlError>
     /** dead → – */
     readonly purge: (id: JobId) => Effect.Effect<boolean, SqlError>
+
+    /** Kinds other than these that have jobs ready in these queues: at most 100, by queue and kind. */
+    readonly unhandled: (options: {
+      readonly queues: ReadonlyArray<string>
+      readonly kinds: ReadonlyArray<string>
+    }) => Effect.Effect<ReadonlyArray<{ readonly kind: string; readonly queue: string }>, SqlError>
 
     /** No claim takes from a paused queue, whoever claims. */
     readonly pause: (queue: string) => Effect.Effect<void, SqlError>

@@ -82,6 +82,12 @@ export const makeModel = (
 const latest = <A>(list: ReadonlyArray<A>, ago: number): A | undefined =>
   list.length === 0 ? undefined : list[list.length - 1 - (ago % list.length)]
 
+/** Leases of these attempts, and the worker of the first. */
+const leasesOf = (known: Knowledge, ago: ReadonlyArray<number>) => {
+  const attempts = ago.flatMap((one) => latest(known.attempts, one) ?? [])
+  return { worker: attempts[0]?.worker ?? nobody, leases: [...new Set(attempts.map(({ lease }) => lease))] }
+}
+
 const ran = Duration.millis(5)
 const nobody = 987_654n as WorkerId
 const noJob = makeId(1, 987_654n)
@@ -120,8 +126,9 @@ const performOn = Effect.fnUntraced(function* (
     }
     case "claim": {
       const worker = workerAt(command.worker)
-      const queues = command.queues.map(([queue, limit]) => ({ queue, limit }))
-      const { found, jobs } = yield* store.claim({ worker, kinds: command.kinds, queues })
+      const queues = command.queues.map(([queue, limit, ahead]) => ({ queue, limit, ahead }))
+      const { brink, kinds } = command
+      const { found, jobs } = yield* store.claim({ worker, kinds, queues, brink })
       const now = subject.now()
       const mine = jobs.map((claimed) => ({ ...claimed, worker }))
       return {
@@ -135,6 +142,15 @@ const performOn = Effect.fnUntraced(function* (
         },
         learned: { ...known, attempts: [...known.attempts, ...mine], open: [...known.open, ...mine] }
       }
+    }
+    case "begin": {
+      const { leases, worker } = leasesOf(known, command.attempts)
+      const begun = yield* store.begin(worker, leases)
+      return told((names) => begun.map(leaseName(names)))
+    }
+    case "unhandled": {
+      const { kinds } = command
+      return yield* plain(store.unhandled({ kinds, queues: ["post", "bulk"] }))
     }
     case "finish": {
       const ends = command.ends.flatMap(({ attempt, ending, late }) => {
@@ -159,9 +175,8 @@ const performOn = Effect.fnUntraced(function* (
     case "rescueWorker":
       return yield* plain(store.rescueWorker(workerAt(command.worker), command))
     case "release": {
-      const attempts = command.attempts.flatMap((ago) => latest(known.attempts, ago) ?? [])
-      const leases = [...new Set(attempts.map(({ lease }) => lease))]
-      return yield* plain(store.release(attempts[0]?.worker ?? nobody, leases))
+      const { leases, worker } = leasesOf(known, command.attempts)
+      return yield* plain(store.release(worker, leases))
     }
     case "resume":
       return yield* one(store.resume(command.token, toResumption(command, label)))
@@ -341,7 +356,9 @@ const tellClaimed = (names: Names, claimed: Claimed, now: number) => ({
   crashes: claimed.crashes,
   payload: claimed.payload,
   details: claimed.details,
-  deadline: away(claimed.deadline, now)
+  claimed: away(Option.some(claimed.claimedAt), now),
+  deadline: Option.getOrNull(Option.map(claimed.deadline, Duration.toHours)),
+  begun: claimed.begun
 })
 
 const tellView =

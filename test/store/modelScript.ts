@@ -34,8 +34,12 @@ export type Command =
       readonly move: "claim"
       readonly worker: number
       readonly kinds: ReadonlyArray<string>
-      readonly queues: ReadonlyArray<readonly [queue: string, limit: number]>
+      readonly queues: ReadonlyArray<readonly [queue: string, limit: number, ahead?: number]>
+      readonly brink?: { readonly from: number; readonly room: number } | undefined
     }
+  /** Leases of these attempts, by the worker of the first. */
+  | { readonly move: "begin"; readonly attempts: ReadonlyArray<number> }
+  | { readonly move: "unhandled"; readonly kinds: ReadonlyArray<string> }
   /** `by`: another worker than the one that claimed the first of these attempts. */
   | { readonly move: "finish"; readonly ends: ReadonlyArray<ScriptedEnd>; readonly by?: number | undefined }
   | { readonly move: "promote" | "expireWaits"; readonly limit: number }
@@ -126,7 +130,8 @@ const claim: Arbitrary.Arbitrary<Command> = Arbitrary.all({
   move: constant("claim"),
   worker,
   kinds: oneOf(["x", "y"], ["y", "x"], ["x"]),
-  queues: oneOf<ReadonlyArray<readonly [string, number]>>(
+  brink: oneOf(undefined, undefined, undefined, { from: 1, room: 0 }, { from: 1, room: 1 }, { from: 2, room: 1 }),
+  queues: oneOf<ReadonlyArray<readonly [string, number, number?]>>(
     [["post", 3]],
     [["bulk", 2]],
     [
@@ -137,7 +142,12 @@ const claim: Arbitrary.Arbitrary<Command> = Arbitrary.all({
       ["post", 2],
       ["bulk", 2]
     ],
-    [["post", 9]]
+    [["post", 9]],
+    [["post", 1, 2]],
+    [
+      ["bulk", 0, 2],
+      ["post", 2, 9]
+    ]
   )
 })
 
@@ -187,6 +197,7 @@ const moves = (job: Arbitrary.Arbitrary<number>): ReadonlyArray<readonly [number
   [2, batch],
   [1, rescue],
   [1, Arbitrary.all({ move: constant("release"), attempts: some(attempt, 3) })],
+  [2, Arbitrary.all({ move: constant("begin"), attempts: some(attempt, 3) })],
   [3, resume],
   [4, oneJob(job, "cancel")],
   [4, oneJob(job, "redrive", "redrive", "setAside", "runNow")],
@@ -208,6 +219,7 @@ const around: ReadonlyArray<readonly [number, Arbitrary.Arbitrary<Command>]> = [
   [1, Arbitrary.all({ move: oneOf("beat", "beat", "forget"), worker })],
   [1, Arbitrary.all({ move: constant("page"), queue, after: oneOf(undefined, 1, 3), limit: oneOf(2, 9) })],
   [1, oneJob(job, "show")],
+  [1, Arbitrary.all({ move: constant("unhandled"), kinds: oneOf(["x"], ["x", "y"], [], ["w", "y", "z"]) })],
   [1, elapse]
 ]
 
@@ -232,6 +244,13 @@ const wantedTwice = (job: number): Script => [
   { move: "cancel", job }
 ]
 
+/** Jobs that crashed once, twice, … in one queue with others. */
+const crashing: Script = [
+  { move: "enqueue", jobs: [5, 5, 9].map((priority) => ({ queue: "post", kind: "x", priority })) },
+  { move: "claim", worker: 0, kinds: ["x"], queues: [["post", 2]] },
+  ...vanished(0)
+]
+
 const shortly = (limit: number): Script => [
   { move: "enqueue", jobs: [2, 1, 2].map((hours) => ({ queue: "post", kind: "x", priority: 5, in: hours })) },
   { move: "elapse", hours: 2 },
@@ -249,6 +268,7 @@ const phrases: Arbitrary.Arbitrary<Script> = weighted<Script>(
   [1, phrase(finish, resume)],
   [1, Arbitrary.map(job, aside)],
   [1, Arbitrary.map(attempt, wantedTwice)],
+  [2, constant(crashing)],
   [1, Arbitrary.map(oneOf(1, 2), shortly)],
   [1, Arbitrary.map(queue, (queue) => [{ move: "pause", queue }, paused, { move: "unpause", queue }])]
 )

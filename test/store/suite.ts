@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Store } from "../../src/store/Store.ts"
+import { ahead } from "./suiteAhead.ts"
 import { claims } from "./suiteClaim.ts"
 import { endings } from "./suiteFinish.ts"
 import { lanes } from "./suiteLanes.ts"
@@ -39,6 +40,9 @@ export const suite = <R>({ elapse, empty, it }: StoreUnderTest<R>): void => {
 
   describe("enqueue and claim", () => {
     claims(test)
+  })
+  describe("claiming ahead and on the brink", () => {
+    ahead(test)
   })
   describe("uniqueness", () => {
     uniques(test)

@@ -166,7 +166,8 @@ export const claims = (test: Test): void => {
       const { claimed, end, id } = yield* running({ deadline: hours(1) })
       assert.deepInclude(claimed, { attempt: 1, failures: 0, crashes: 0 })
       yield* isAt("running", id)
-      assert.deepStrictEqual((yield* show(id)).due, claimed.deadline)
+      assert.deepStrictEqual(claimed.deadline, Option.some(hours(1)))
+      assert.deepStrictEqual((yield* show(id)).due, Option.some(DateTime.addDuration(claimed.claimedAt, hours(1))))
       yield* end(released)
       yield* elapse(hours(1))
       const worker = yield* register

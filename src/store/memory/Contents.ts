@@ -52,7 +52,10 @@ export interface Job {
 export interface Lease {
   readonly id: LeaseId
   readonly worker: WorkerId
-  readonly deadline: Time | undefined
+  readonly claimedAt: Time
+  begun: boolean
+  /** Runs once it has begun. */
+  deadline: Time | undefined
   /** Those whose attempt has not ended. */
   readonly jobs: Set<Job>
 }
@@ -137,7 +140,7 @@ export const writeAttempt = (job: Job, worker: WorkerId, line: Omit<Line, "attem
 
 export const byNumber = (a: Job, b: Job): number => compare(numberOf(a.id), numberOf(b.id))
 
-export const compare = <A extends number | bigint>(a: A, b: A): number => (a < b ? -1 : a > b ? 1 : 0)
+export const compare = <A extends number | bigint | string>(a: A, b: A): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** Counts what one pass moved. */
 export const tally = () => {

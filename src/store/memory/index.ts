@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { Store, UnderTerm } from "../Store.ts"
-import { claim } from "./claim.ts"
+import { begin, claim, unhandled } from "./claim.ts"
 import * as Contents from "./Contents.ts"
 import { enqueue } from "./enqueue.ts"
 import { finish } from "./finish.ts"
@@ -70,6 +70,8 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     atomically,
     afterCommit,
     claim: at(claim),
+    begin: at(begin),
+    unhandled: at(unhandled),
     finish: at(finish),
     promote: underTerm(nothing, lanes.promote),
     rescueWorker: underTerm(nothing, lanes.rescueWorker),

@@ -67,7 +67,8 @@ export const rescueOverdue = (contents: Contents, now: Time, options: RescueOpti
 }
 
 const rescue = (contents: Contents, oldest: ReadonlyArray<Lease>, { crashBudget, limit }: RescueOptions): Moved =>
-  endAll(contents, oldest.slice(0, limit), (job) => {
+  endAll(contents, oldest.slice(0, limit), (job, { begun }) => {
+    if (!begun) return { line: { state: "released" }, next: "ready" }
     const spent = ++job.crashes > crashBudget
     const reason = spent ? `crash budget spent: rescued ${job.crashes} times` : undefined
     return { line: { state: "rescued", reason }, next: spent ? "dead" : "ready" }
@@ -82,12 +83,12 @@ export const release = (contents: Contents, _now: Time, worker: WorkerId, leases
 const endAll = (
   contents: Contents,
   leases: ReadonlyArray<Lease>,
-  end: (job: Job) => { readonly line: Pick<Line, "state" | "reason">; readonly next: "ready" | "dead" }
+  end: (job: Job, lease: Lease) => { readonly line: Pick<Line, "state" | "reason">; readonly next: "ready" | "dead" }
 ): Moved => {
   const { add, moved } = tally()
   for (const lease of leases.toSorted(byLease)) {
     for (const job of [...lease.jobs].toSorted(byNumber)) {
-      const { line, next } = end(job)
+      const { line, next } = end(job, lease)
       const reason = job.cancelling
       writeAttempt(job, lease.worker, reason === undefined ? line : { ...line, reason })
       const place = reason === undefined ? next : "cancelled"

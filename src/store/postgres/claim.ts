@@ -1,6 +1,7 @@
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
@@ -22,7 +23,9 @@ interface JobRow extends Turn {
   readonly payload: unknown
   readonly details: unknown
   readonly enqueued_at: Date
-  readonly deadline_at: Date | null
+  readonly claimed_at: Date
+  readonly deadline_ms: bigint | null
+  readonly begun: boolean
 }
 
 interface TurnRow extends Turn {
@@ -37,12 +40,15 @@ interface ContendedRow {
   readonly lease: null
 }
 
+/** Crashes that no job has: all may be claimed. */
+const nobody = 2 ** 31 - 1
+
 type Row = JobRow | TurnRow | ContendedRow
 
 export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: string, open: OpenLeases) {
   const turns = new Turns()
   const scope: Scope.Scope = yield* Effect.scope
-  const statement = `SELECT * FROM ${schema}.claim($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+  const statement = `SELECT * FROM ${schema}.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
   const walkStatement = `
     SELECT turn.*, (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1e6)::bigint AS micros
     FROM ${schema}.new_turns($1, $2, '{}', '{}', '{}', '{}') turn
@@ -59,15 +65,22 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
   })
 
   const claim = Effect.fnUntraced(function* (options: ClaimOptions) {
-    const queues = options.queues.filter(({ limit }) => limit > 0)
+    const queues = options.queues
+      .map(({ ahead = 0, limit, queue }) => ({ queue, limit: Math.max(0, limit), ahead: Math.max(0, ahead) }))
+      .filter(({ ahead, limit }) => limit + ahead > 0)
     if (queues.length === 0 || options.kinds.length === 0) return { jobs: [], found: "empty" } satisfies Claim
     const names = queues.map(({ queue }) => queue)
     const known = turns.known(names, options.kinds)
+    const alone = Option.isNone(yield* Effect.serviceOption(sql.transactionService))
     const rows = yield* sql.unsafe<Row>(statement, [
       options.worker,
       texts(options.kinds),
       texts(names),
       int4s(queues.map(({ limit }) => limit)),
+      int4s(queues.map(({ ahead }) => ahead)),
+      options.brink?.from ?? nobody,
+      options.brink?.room ?? 0,
+      alone,
       texts(known.map(({ queue }) => queue)),
       texts(known.map(({ kind }) => kind)),
       int2s(known.map(({ priority }) => priority)),
@@ -96,11 +109,10 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
 
     // Beside the claim, because it may take a while; a failed one is made up for by the next. A transaction that the
     // claim is part of has one connection, and it is not for this.
-    const alone = Option.isNone(yield* Effect.serviceOption(sql.transactionService))
     const due = alone ? turns.walkDue(now) : undefined
     if (due !== undefined) yield* Effect.forkIn(Effect.ignore(walk(due.queues, due.kinds)), scope)
 
-    const wanted = queues.reduce((sum, { limit }) => sum + limit, 0)
+    const wanted = queues.reduce((sum, { ahead, limit }) => sum + limit + ahead, 0)
     const found = jobs.length === wanted ? "full" : contended ? "contended" : jobs.length === 0 ? "empty" : "short"
     return { jobs: jobs.map(decode), found } satisfies Claim
   })
@@ -128,5 +140,7 @@ const decode = (row: JobRow): Claimed => ({
   payload: row.payload,
   details: row.details,
   enqueuedAt: DateTime.fromDateUnsafe(row.enqueued_at),
-  deadline: row.deadline_at === null ? Option.none() : Option.some(DateTime.fromDateUnsafe(row.deadline_at))
+  claimedAt: DateTime.fromDateUnsafe(row.claimed_at),
+  deadline: Option.map(Option.fromNullishOr(row.deadline_ms), (millis) => Duration.millis(Number(millis))),
+  begun: row.begun
 })

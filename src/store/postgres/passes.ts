@@ -79,7 +79,7 @@ export const passing = (
     SELECT ended.place, ended.queue, cardinality(ended.ended) AS jobs
     FROM (
       SELECT array_agg(id) AS leases, array_agg(job) AS jobs, array_agg(attempt::int) AS attempts,
-        array_agg(${next}) AS nexts, array_agg(${reason}) AS reasons, count(*)::int AS n, array_agg(DISTINCT id) AS whole
+        array_agg(${state}) AS states, array_agg(${next}) AS nexts, array_agg(${reason}) AS reasons, count(*)::int AS n, array_agg(DISTINCT id) AS whole
       FROM (
         SELECT held.*, job FROM ${from} CROSS JOIN unnest(held.jobs) AS run
         CROSS JOIN generate_series(lower(run), upper(run) - 1) AS job
@@ -87,16 +87,16 @@ export const passing = (
       ) one
     ) said
     CROSS JOIN LATERAL ${schema}.end_attempts(${ender}, leases, said.jobs, attempts, array_fill(NULL::int, ARRAY[n]),
-      array_fill('${state}'::text, ARRAY[n]), nexts, array_fill(NULL::bigint, ARRAY[n]), reasons,
+      states, nexts, array_fill(NULL::bigint, ARRAY[n]), reasons,
       array_fill(NULL::jsonb, ARRAY[n]), array_fill(NULL::jsonb, ARRAY[n]), array_fill(NULL::text, ARRAY[n]),
       array_fill(NULL::text, ARRAY[n]), whole) ended
     WHERE n > 0`
   const rescued = (budget: string) =>
     ending(
       "NULL",
-      "rescued",
-      `CASE WHEN crashes >= ${budget} THEN 'dead' ELSE 'ready' END`,
-      `CASE WHEN crashes >= ${budget} THEN 'crash budget spent: rescued ' || crashes + 1 || ' times' END`,
+      "CASE WHEN begun THEN 'rescued' ELSE 'released' END",
+      `CASE WHEN begun AND crashes >= ${budget} THEN 'dead' ELSE 'ready' END`,
+      `CASE WHEN begun AND crashes >= ${budget} THEN 'crash budget spent: rescued ' || crashes + 1 || ' times' END`,
       "held CROSS JOIN allowed"
     )
 
@@ -145,7 +145,7 @@ export const passing = (
   const release = `
     WITH held AS MATERIALIZED (
       SELECT * FROM ${schema}.lease WHERE worker = $1 AND id = ANY ($2) ORDER BY id FOR UPDATE
-    )${ending("$1", "released", "'ready'::text", "NULL::text")}`
+    )${ending("$1", "'released'::text", "'ready'::text", "NULL::text")}`
 
   // The dead are buried when their last end is written: `ends` is read to its end before `bury` is called.
   const expired = `FROM ${schema}.wait WHERE expires_at <= statement_timestamp() ORDER BY expires_at, job LIMIT 1 FOR UPDATE SKIP LOCKED`

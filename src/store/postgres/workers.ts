@@ -4,9 +4,19 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { makeId } from "../../domain/Job.ts"
 import type { LeaseId, Store, WorkerId } from "../Store.ts"
-import { texts } from "./parameters.ts"
+import { int8s, texts } from "./parameters.ts"
 
-type Workers = "register" | "beat" | "workers" | "declareDead" | "forget" | "pause" | "unpause" | "pausedQueues"
+type Workers =
+  | "register"
+  | "beat"
+  | "begin"
+  | "workers"
+  | "declareDead"
+  | "forget"
+  | "pause"
+  | "unpause"
+  | "pausedQueues"
+  | "unhandled"
 
 const any = (rows: ReadonlyArray<unknown>) => rows.length > 0
 
@@ -25,7 +35,23 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
     FROM beat LEFT JOIN ${schema}.lease ON lease.worker = beat.id
     ORDER BY lease.id`
 
+  // Leases first, in order: a release takes them so, too.
+  const beginStatement = `
+    WITH held AS MATERIALIZED (
+      SELECT id FROM ${schema}.lease
+      WHERE worker = $1 AND id = ANY ($2) AND EXISTS (SELECT FROM ${schema}.worker WHERE id = $1 AND declared_dead_at IS NULL)
+      ORDER BY id FOR UPDATE
+    )
+    UPDATE ${schema}.lease SET begun = true,
+      deadline_at = CASE WHEN begun THEN deadline_at ELSE clock_timestamp() + deadline_ms * interval '1 ms' END
+    FROM held WHERE lease.id = held.id RETURNING lease.id`
+
   return {
+    begin: Effect.fnUntraced(function* (worker, leases) {
+      if (leases.length === 0) return []
+      const rows = yield* sql.unsafe<{ readonly id: LeaseId }>(beginStatement, [worker, int8s(leases)])
+      return rows.map(({ id }) => id).toSorted((a, b) => Number(a - b))
+    }),
     register: (name, serves) =>
       Effect.map(
         sql.unsafe<{ readonly id: WorkerId }>(
@@ -87,6 +113,11 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
           [worker]
         ),
         any
+      ),
+    unhandled: ({ kinds, queues }) =>
+      sql.unsafe<{ readonly kind: string; readonly queue: string }>(
+        `SELECT kind, queue FROM ${schema}.unhandled($1, $2) ORDER BY queue COLLATE "C", kind COLLATE "C"`,
+        [texts(kinds), texts(queues)]
       ),
     pause: (queue) =>
       Effect.asVoid(

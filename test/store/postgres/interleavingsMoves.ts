@@ -26,6 +26,18 @@ export const claims = (worker: WorkerId, limit: number): Move =>
     ({ found, jobs }) => `claims ${jobs.length}, ${found}`
   )
 
+export const claimsAhead = (worker: WorkerId, limit: number, ahead: number): Move =>
+  tell(
+    ({ store }) => store.claim({ worker, kinds: ["mail"], queues: [{ queue: "post", limit, ahead }] }),
+    ({ found, jobs }) => `claims ${jobs.length}, ${jobs.filter(({ begun }) => !begun).length} ahead, ${found}`
+  )
+
+export const begins = (worker: WorkerId, ...leases: ReadonlyArray<LeaseId>): Move =>
+  tell(
+    ({ store }) => store.begin(worker, leases),
+    ({ length }) => `begins ${length}`
+  )
+
 export const enqueues = (...jobs: ReadonlyArray<Partial<NewJob>>): Move =>
   tell(
     ({ enqueue }) => enqueue(...jobs),

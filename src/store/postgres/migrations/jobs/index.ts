@@ -1,10 +1,11 @@
 import type { Migration } from "../../Migrations.ts"
 import { bury } from "./bury.ts"
-import { claim, newTurns } from "./claim.ts"
+import { claim, firstJobs, newTurns } from "./claim.ts"
 import { endAttempts } from "./endAttempts.ts"
 import { enqueueMany } from "./enqueueMany.ts"
 import { tables } from "./tables.ts"
 import { take } from "./take.ts"
+import { unhandled } from "./unhandled.ts"
 import { view } from "./view.ts"
 
 export const jobs: Migration = {
@@ -15,6 +16,8 @@ export const jobs: Migration = {
     ...tables(schema),
     enqueueMany(schema),
     newTurns(schema),
+    unhandled(schema),
+    firstJobs(schema),
     claim(schema),
     bury(schema),
     endAttempts(schema),

@@ -132,10 +132,11 @@ FOR VALUES IN (${shelf}) WITH (autovacuum_vacuum_insert_threshold = -1)`
   claimed_at timestamptz NOT NULL,
   deadline_at timestamptz,
   size ${schema}.size NOT NULL,
+  begun boolean NOT NULL,
   jobs ${schema}.numbers NOT NULL,
   cancelling jsonb,${pointer(schema)}
 )`,
-  `COMMENT ON TABLE ${schema}.lease IS 'Running: who runs what. attempt is that of its jobs; cancelling maps job to reason. Removing it after its attempts ended can be late.'`,
+  `COMMENT ON TABLE ${schema}.lease IS 'Running: who runs what. attempt is that of its jobs; cancelling maps job to reason; what was claimed ahead has not begun and has no deadline_at yet. Removing it after its attempts ended can be late.'`,
   `CREATE INDEX lease_worker ON ${schema}.lease (worker, id)`,
   `CREATE INDEX lease_deadline ON ${schema}.lease (deadline_at, id) WHERE deadline_at IS NOT NULL`,
 
