@@ -150,7 +150,10 @@ export type Resumption =
 export interface Beat {
   /** `false`: this worker was declared dead. What it holds is no longer its own. */
   readonly alive: boolean
-  /** Leases the store has for this worker, oldest first. */
+  /**
+   * Leases the store has for this worker, oldest first. One that it holds and that is missing is lost: the store was
+   * restored, or its server crashed, before the claim was safe. The job is ready again, its outcome will be refused.
+   */
   readonly leases: ReadonlyArray<LeaseId>
   /** Running jobs somebody wants cancelled. */
   readonly cancelling: ReadonlyArray<JobId>

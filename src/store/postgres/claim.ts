@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { makeId } from "../../domain/Job.ts"
 import type { Claim, Claimed, ClaimOptions, LeaseId, Store } from "../Store.ts"
+import { alone } from "./lazily.ts"
 import type { OpenLeases } from "./OpenLeases.ts"
 import { bools, int2s, int4s, int8s, texts } from "./parameters.ts"
 import { type Turn, Turns } from "./Turns.ts"
@@ -71,7 +72,7 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
     if (queues.length === 0 || options.kinds.length === 0) return { jobs: [], found: "empty" } satisfies Claim
     const names = queues.map(({ queue }) => queue)
     const known = turns.known(names, options.kinds)
-    const alone = Option.isNone(yield* Effect.serviceOption(sql.transactionService))
+    const byItself = yield* alone(sql)
     const rows = yield* sql.unsafe<Row>(statement, [
       options.worker,
       texts(options.kinds),
@@ -80,7 +81,7 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
       int4s(queues.map(({ ahead }) => ahead)),
       options.brink?.from ?? nobody,
       options.brink?.room ?? 0,
-      alone,
+      byItself,
       texts(known.map(({ queue }) => queue)),
       texts(known.map(({ kind }) => kind)),
       int2s(known.map(({ priority }) => priority)),
@@ -109,7 +110,7 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
 
     // Beside the claim, because it may take a while; a failed one is made up for by the next. A transaction that the
     // claim is part of has one connection, and it is not for this.
-    const due = alone ? turns.walkDue(now) : undefined
+    const due = byItself ? turns.walkDue(now) : undefined
     if (due !== undefined) yield* Effect.forkIn(Effect.ignore(walk(due.queues, due.kinds)), scope)
 
     const wanted = queues.reduce((sum, { ahead, limit }) => sum + limit + ahead, 0)

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { makeId } from "../../domain/Job.ts"
 import type { LeaseId, Store, WorkerId } from "../Store.ts"
+import { alone, lazily } from "./lazily.ts"
 import { int8s, texts } from "./parameters.ts"
 
 type Workers =
@@ -24,7 +25,7 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
   const beatStatement = `
     WITH beat AS (
       UPDATE ${schema}.worker SET beat_at = clock_timestamp(), beats = beats + 1
-      WHERE id = $1 AND declared_dead_at IS NULL RETURNING id
+      WHERE id = $1 AND declared_dead_at IS NULL AND ${lazily("$2")} RETURNING id
     )
     SELECT lease.id, lease.slot, ARRAY(
       SELECT key::bigint FROM jsonb_object_keys(cancelling) AS key WHERE NOT EXISTS (
@@ -40,6 +41,7 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
     WITH held AS MATERIALIZED (
       SELECT id FROM ${schema}.lease
       WHERE worker = $1 AND id = ANY ($2) AND EXISTS (SELECT FROM ${schema}.worker WHERE id = $1 AND declared_dead_at IS NULL)
+        AND ${lazily("$3")}
       ORDER BY id FOR UPDATE
     )
     UPDATE ${schema}.lease SET begun = true,
@@ -49,7 +51,11 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
   return {
     begin: Effect.fnUntraced(function* (worker, leases) {
       if (leases.length === 0) return []
-      const rows = yield* sql.unsafe<{ readonly id: LeaseId }>(beginStatement, [worker, int8s(leases)])
+      const rows = yield* sql.unsafe<{ readonly id: LeaseId }>(beginStatement, [
+        worker,
+        int8s(leases),
+        yield* alone(sql)
+      ])
       return rows.map(({ id }) => id).toSorted((a, b) => Number(a - b))
     }),
     register: (name, serves) =>
@@ -65,7 +71,7 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
         readonly id: LeaseId | null
         readonly slot: number
         readonly cancelling: ReadonlyArray<bigint>
-      }>(beatStatement, [worker])
+      }>(beatStatement, [worker, yield* alone(sql)])
       return {
         alive: rows.length > 0,
         leases: rows.flatMap(({ id }) => (id === null ? [] : [id])),

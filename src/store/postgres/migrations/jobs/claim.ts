@@ -135,6 +135,7 @@ DECLARE
 BEGIN
   PERFORM FROM ${schema}.worker WHERE worker.id = claimer AND declared_dead_at IS NULL;
   IF NOT FOUND THEN RETURN; END IF;
+  -- See lazily.ts: a claim that a crash forgets was never made.
   IF alone THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
 
   SELECT array_agg(turn.queue), array_agg(turn.kind), array_agg(turn.priority), array_agg(turn.fresh), array_agg(turn.mark)
