@@ -7,13 +7,21 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import type * as Layer from "effect/Layer"
+import type * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { SqlError } from "effect/sql/SqlError"
+import type { Attempt } from "./Attempt.ts"
 import { Client, type Result } from "./Client.ts"
+import * as Backoff from "./domain/Backoff.ts"
 import type { Details } from "./domain/Details.ts"
 import type { JobId } from "./domain/Job.ts"
 import type { EnqueueError } from "./EnqueueError.ts"
 import { type Defaults, type EnqueueOptions, isPriority, isText, priorityRule, textRule } from "./EnqueueOptions.ts"
+import type { FailurePolicy } from "./FailurePolicy.ts"
+import * as Handlers from "./Handlers.ts"
+import type { Signal } from "./Handlers.ts"
 import type { Enqueued } from "./store/Store.ts"
 
 type PayloadSchema<Payload> = Payload extends Schema.Struct.Fields ? Schema.Struct<Payload> : Payload
@@ -22,7 +30,7 @@ type PayloadSchema<Payload> = Payload extends Schema.Struct.Fields ? Schema.Stru
 type FieldOf<Payload extends Schema.Top> = Extract<keyof Payload["Encoded"], string>
 
 export interface Kind<
-  out Name extends string = string,
+  Name extends string = string,
   Payload extends Schema.Top = Schema.Top,
   Output extends Schema.Top = Schema.Top,
   Failure extends Schema.Top = Schema.Top
@@ -35,6 +43,8 @@ export interface Kind<
   readonly aliases: ReadonlyArray<string>
   readonly defaults: Defaults
   readonly maxPayloadBytes: number
+  readonly backoff: Schedule.Schedule<unknown, any>
+  readonly onFailure: FailurePolicy<Failure["Type"]> | undefined
   readonly upgrade: (payload: unknown, version: number) => unknown
   /** To JSON, whatever the Schema's own encoding. */
   readonly encode: (payload: Payload["Type"]) => Effect.Effect<unknown, Schema.SchemaError, Payload["EncodingServices"]>
@@ -63,9 +73,20 @@ export interface Kind<
   readonly await: (
     id: JobId
   ) => Effect.Effect<Output["Type"], Result.NotCompleted | SqlError, Client | Output["DecodingServices"]>
+  /** Says what a job of this kind does. A worker that is provided with the layer runs them. */
+  readonly handle: <R = never>(
+    handler: (
+      payload: Payload["Type"],
+      attempt: Attempt<Output["Type"]>
+    ) => Effect.Effect<Output["Type"], Failure["Type"] | Signal, R>
+  ) => Layer.Layer<
+    Handlers.Handlers | Handlers.Handles<Name>,
+    never,
+    Exclude<R, Scope.Scope> | Payload["DecodingServices"] | Output["EncodingServices"] | Failure["EncodingServices"]
+  >
 }
 
-export interface Any extends Kind<string, any, any, any> {}
+export interface Any extends Kind<any, any, any, any> {}
 
 export type Payload<K extends Any> = K["payload"]["Type"]
 export type Output<K extends Any> = K["output"]["Type"]
@@ -74,7 +95,7 @@ export type Failure<K extends Any> = K["failure"]["Type"]
 /** The same for every item, or made for each. */
 export type Each<Options, Item> = Options | ((item: Item, index: number) => Options)
 
-export interface MakeOptions<Payload, Output, Failure> {
+export interface MakeOptions<Payload, Output, Failure extends Schema.Top> {
   /** The fields, or a Schema. Stored as JSON, whatever the Schema's own encoding. */
   readonly payload: Payload
   /** What the handler gives back, kept with the job. Defaults to nothing. */
@@ -91,6 +112,13 @@ export interface MakeOptions<Payload, Output, Failure> {
   readonly timeout?: Duration.Input | undefined
   /** How long one attempt may be held before it is rescued although its worker is healthy. Defaults to no limit. */
   readonly deadline?: Duration.Input | undefined
+  /**
+   * How long a job that failed waits for its next attempt; when it is done, so is the job. Its input is the failure.
+   * Defaults to 1 second, doubled with each failure up to an hour, give or take a tenth.
+   */
+  readonly backoff?: Schedule.Schedule<unknown, Failure["Type"]> | undefined
+  /** What becomes of a job, by its failure's tag or by the failure. Defaults to `retry`. */
+  readonly onFailure?: FailurePolicy<Failure["Type"]> | undefined
   /** Names this kind had before. */
   readonly aliases?: ReadonlyArray<string> | undefined
   /** Of the payload's shape. Defaults to 1. */
@@ -130,6 +158,8 @@ export const make = <
     aliases: options.aliases ?? [],
     defaults: defaultsOf(name, options),
     maxPayloadBytes: options.maxPayloadBytes ?? 1_048_576,
+    backoff: options.backoff ?? Backoff.standard,
+    onFailure: options.onFailure,
     upgrade: options.upgrade ?? ((payload: unknown) => payload)
   }
   const codec = Schema.toCodecJson(kind.payload)
@@ -145,12 +175,13 @@ export const make = <
     enqueueMany: (payloads, options) => Effect.flatMap(Client, (client) => client.enqueueMany(full, payloads, options)),
     enqueueStream: (payloads, options) =>
       Effect.flatMap(Client, (client) => client.enqueueStream(full, payloads, options)),
-    await: (id) => Effect.flatMap(Client, (client) => client.await(full, id))
+    await: (id) => Effect.flatMap(Client, (client) => client.await(full, id)),
+    handle: (handler) => Handlers.layer(full, handler)
   }
   return full as never
 }
 
-const defaultsOf = (kind: string, options: MakeOptions<unknown, unknown, unknown>): Defaults => {
+const defaultsOf = (kind: string, options: MakeOptions<unknown, unknown, any>): Defaults => {
   const refuse = (rule: string): never => {
     throw new InvalidKind({ kind, rule })
   }

@@ -12,4 +12,6 @@ export {
   type Options as MaintenanceOptions
 } from "./roles/maintenance.ts"
 
+export { layerWorker, layerWorkerBackground, type Options as WorkerOptions } from "./roles/worker.ts"
+
 export { tick, type Tick, type TickOptions } from "./lanes/tick.ts"

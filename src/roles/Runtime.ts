@@ -1,6 +1,6 @@
 /** What every role that maintains or works is: a dispatcher and lanes under one lifecycle. */
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
+import type * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -51,7 +51,7 @@ const make = Effect.fnUntraced(function* (options: Lifecycle.LifecycleOptions) {
       staleAfter: Duration.format(staleAfter),
       watch: Duration.format(Duration.times(staleAfter, 0.5))
     })
-    yield* Effect.all([maintenance.run(stopping), Effect.raceFirst(dispatcher.run, Deferred.await(stopping))], {
+    yield* Effect.all([maintenance.run(stopping), dispatcher.run(stopping)], {
       concurrency: "unbounded",
       discard: true
     })

@@ -259,7 +259,7 @@ describe("A maintenance-only process", () => {
     Effect.gen(function* () {
       const store = yield* Store
       const spied = yield* Layer.build(MaintenanceOnly)
-      const fiber = yield* Effect.forkScoped(Context.get(spied, Dispatcher).run)
+      const fiber = yield* Effect.forkScoped(Context.get(spied, Dispatcher).run(Deferred.makeUnsafe()))
       const [ready] = yield* store.enqueue([job()])
       const claims = yield* Ref.make(0)
       const claim: Store["Service"]["claim"] = (options) =>

@@ -85,10 +85,11 @@ describe("The maintenance role on PostgreSQL", () => {
       const spy = Layer.effect(
         Dispatcher,
         Effect.map(Dispatcher, ({ run }) => ({
-          run: Effect.andThen(
-            Ref.update(dispatched, (n) => n + 1),
-            run
-          )
+          run: (stopping) =>
+            Effect.andThen(
+              Ref.update(dispatched, (n) => n + 1),
+              run(stopping)
+            )
         }))
       ).pipe(Layer.provide(MaintenanceOnly))
       const runtime = Runtime.layer().pipe(Layer.provide(spy), Layer.provide(Maintenance.layer()))

@@ -9,8 +9,8 @@ import { makeId } from "../../domain/Job.ts"
 import type { Moved, Store } from "../Store.ts"
 import { rootMessage, stateOf } from "./DatabaseError.ts"
 
-/** Data that does not fit, a constraint, or a trigger that raises: not a database that is away, busy or another. */
-const isBadRow = (error: SqlError) => /^(22|23|P0)/.test(stateOf(error) ?? "")
+/** Data that does not fit or is beyond a limit, a constraint, or a trigger that raises: not a database that is away, busy or another. */
+export const isBadRow = (error: SqlError) => /^(22|23|54|P0)/.test(stateOf(error) ?? "")
 
 const nothing: Moved = { ready: 0, scheduled: 0, dead: 0, cancelled: 0, queues: [] }
 

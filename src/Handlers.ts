@@ -1,0 +1,100 @@
+/**
+ * What handles jobs: one handler per kind, each a layer that takes what the handler needs from where it is built.
+ *
+ * A worker runs the kinds whose handlers it is given, and leaves the jobs of others alone.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Attempt, AttemptLost, Cancel, Snooze } from "./Attempt.ts"
+import type { Any, Failure, Output, Payload } from "./Job.ts"
+
+/** Provided by every handler: a worker without any is an error of types. */
+export interface Handlers {
+  readonly _: unique symbol
+}
+
+/** Provided by the handler of one kind. */
+export interface Handles<Name extends string> {
+  readonly _: unique symbol
+  readonly name: Name
+}
+
+/** What a handler may fail with besides the kind's own failures. A database that fails is tried again. */
+export type Signal = Snooze | Cancel | AttemptLost | SqlError
+
+export type Handle<K extends Any, R> = (
+  payload: Payload<K>,
+  attempt: Attempt<Output<K>>
+) => Effect.Effect<Output<K>, Failure<K> | Signal, R>
+
+/** A handler with all it needs. */
+export interface Handler {
+  readonly kind: Any
+  readonly handle: Handle<Any, Scope.Scope>
+  readonly context: Context.Context<never>
+  /** To JSON, as the kind says. */
+  readonly encodeOutput: (output: unknown) => Effect.Effect<unknown, Schema.SchemaError>
+  readonly encodeFailure: (failure: unknown) => Effect.Effect<unknown, Schema.SchemaError>
+  /** Whether an error is one the kind declares. */
+  readonly isFailure: (error: unknown) => boolean
+}
+
+/** Two handlers of one name, or a kind without one. */
+export class HandlerFault extends Schema.TaggedError<HandlerFault>()("HandlerFault", {
+  kind: Schema.String,
+  rule: Schema.String
+}) {
+  override get message() {
+    return `The kind "${this.kind}" ${this.rule}`
+  }
+}
+
+const prefix = "lanekeeper/Handlers/"
+
+const tagOf = <Name extends string>(name: Name) => Context.Service<Handles<Name>, Handler>(`${prefix}${name}`)
+
+export type Needs<K extends Any, R> =
+  | Exclude<R, Scope.Scope>
+  | K["payload"]["DecodingServices"]
+  | K["output"]["EncodingServices"]
+  | K["failure"]["EncodingServices"]
+
+export const layer = <K extends Any, R>(kind: K, handle: Handle<K, R>) =>
+  Layer.effectContext(
+    Effect.map(Effect.context<Needs<K, R>>(), (context) => {
+      const output: Schema.Codec<unknown> = kind.output
+      const failure: Schema.Codec<unknown> = kind.failure
+      const handler: Handler = {
+        kind,
+        handle: handle as never,
+        context: context as Context.Context<never>,
+        encodeOutput: output.ast._tag === "Void" ? () => Effect.undefined : encoder(output),
+        encodeFailure: encoder(failure),
+        isFailure: Schema.is(failure)
+      }
+      return Context.make(tagOf(kind.name), handler) as Context.Context<Handlers | Handles<K["name"]>>
+    })
+  )
+
+const encoder = (schema: Schema.Codec<unknown>) => Schema.encodeUnknownEffect(Schema.toCodecJson(schema))
+
+/** The handlers that were provided here, by the names their jobs are stored under. */
+export const provided: Effect.Effect<ReadonlyMap<string, Handler>, HandlerFault> = Effect.gen(function* () {
+  const context = yield* Effect.context<never>()
+  const byName = new Map<string, Handler>()
+  for (const [key, service] of context.mapUnsafe) {
+    if (!key.startsWith(prefix)) continue
+    const handler = service as Handler
+    for (const name of [handler.kind.name, ...handler.kind.aliases]) {
+      if (byName.has(name)) {
+        return yield* new HandlerFault({ kind: name, rule: "has two handlers here: one is the alias of another kind" })
+      }
+      byName.set(name, handler)
+    }
+  }
+  return byName
+})

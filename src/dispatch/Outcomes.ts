@@ -1,0 +1,132 @@
+/**
+ * Writes what came of attempts: all that ended while the last statement was on its way go with the next. An outcome
+ * that cannot be written is kept and tried again; the fence makes writing it twice harmless.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Schedule from "effect/Schedule"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Ending } from "../domain/Attempt.ts"
+import { isBadRow } from "../store/postgres/apart.ts"
+import { rootMessage } from "../store/postgres/DatabaseError.ts"
+import type { AttemptEnd, Claimed, LeaseId, Store, WorkerId } from "../store/Store.ts"
+import * as measure from "./measure.ts"
+
+export interface Outcome extends AttemptEnd {
+  readonly claimed: Claimed
+}
+
+const batch = 500 // one statement stays under ~20 ms
+
+const again = Schedule.min([Schedule.exponential("50 millis", 2), Schedule.spaced("2 seconds")])
+
+/** Ends whose jobs a peer can take at once. */
+const isReady = ({ _tag, ...ending }: Ending) =>
+  _tag === "Released" || ("retryIn" in ending && !Duration.isPositive(ending.retryIn))
+
+export interface OutcomesOptions {
+  readonly store: Store["Service"]
+  readonly worker: () => WorkerId
+  readonly wake: (queues: Iterable<string>) => Effect.Effect<void>
+}
+
+export class Outcomes {
+  private pending: Array<Outcome> = []
+  private readonly some = Latch.makeUnsafe(false)
+  private readonly none = Latch.makeUnsafe(true)
+  private readonly options: OutcomesOptions
+
+  constructor(options: OutcomesOptions) {
+    this.options = options
+  }
+
+  add(outcome: Outcome): void {
+    this.pending.push(outcome)
+    this.none.closeUnsafe()
+    this.some.openUnsafe()
+  }
+
+  get size(): number {
+    return this.pending.length
+  }
+
+  get leases(): Iterable<LeaseId> {
+    return this.pending.map(({ lease }) => lease)
+  }
+
+  /** Nothing of this is this worker's to say any more. */
+  drop(): void {
+    this.pending = []
+    this.none.openUnsafe()
+  }
+
+  /** Waits until all that was added is written, or dropped. */
+  get written(): Effect.Effect<void> {
+    return this.none.await
+  }
+
+  /** Writes for as long as it runs. */
+  readonly writing: Effect.Effect<never> = Effect.suspend(() => {
+    this.some.closeUnsafe()
+    return this.pending.length === 0 ? this.some.await : this.write(this.pending.slice(0, batch))
+  }).pipe(Effect.forever)
+
+  private readonly write = Effect.fnUntraced(function* (this: Outcomes, outcomes: ReadonlyArray<Outcome>) {
+    yield* this.finish(outcomes)
+    // Unless they were dropped meanwhile.
+    if (this.pending[0] === outcomes[0]) this.pending = this.pending.slice(outcomes.length)
+    if (this.pending.length === 0) this.none.openUnsafe()
+  })
+
+  private readonly finish: (outcomes: ReadonlyArray<Outcome>) => Effect.Effect<void> = Effect.fnUntraced(function* (
+    this: Outcomes,
+    outcomes: ReadonlyArray<Outcome>
+  ) {
+    const { store, wake, worker } = this.options
+    let told = false
+    const answers = yield* store.finish(worker(), outcomes).pipe(
+      Effect.tapError((error) => {
+        if (told || isBadRow(error)) return Effect.void
+        told = true
+        return Effect.logWarning("Outcomes could not be written and are kept", {
+          outcomes: this.pending.length,
+          reason: rootMessage(error)
+        })
+      }),
+      Effect.retry({ schedule: again, while: (error) => !isBadRow(error) && this.pending[0] === outcomes[0] }),
+      Effect.catch((error) => Effect.as(this.apart(outcomes, error), undefined))
+    )
+    if (answers === undefined) return
+    yield* measure.finished(outcomes, answers)
+    yield* Effect.forEach(
+      outcomes.filter((_, index) => answers[index] === "refused"),
+      ({ attempt, ending, claimed }) =>
+        Effect.logWarning("An outcome came too late and was refused: the attempt had ended otherwise", {
+          job: claimed.id,
+          kind: claimed.kind,
+          attempt,
+          outcome: ending._tag
+        }),
+      { discard: true }
+    )
+    const ready = new Set(outcomes.flatMap(({ claimed, ending }) => (isReady(ending) ? [claimed.queue] : [])))
+    if (ready.size > 0) yield* wake(ready)
+  })
+
+  /** One outcome that PostgreSQL will not have must not keep the others, nor be lost. */
+  private readonly apart = Effect.fnUntraced(function* (
+    this: Outcomes,
+    outcomes: ReadonlyArray<Outcome>,
+    error: SqlError
+  ) {
+    if (!isBadRow(error)) return // dropped
+    const [only] = outcomes
+    if (outcomes.length > 1) return yield* Effect.forEach(outcomes, (one) => this.finish([one]), { discard: true })
+    const reason = `its outcome could not be stored: ${rootMessage(error)}`
+    yield* Effect.logError("An outcome could not be stored, and its job is dead", { job: only!.id, reason })
+    yield* Effect.ignore(
+      this.options.store.finish(this.options.worker(), [{ ...only!, ending: { _tag: "Died", reason } }])
+    )
+  })
+}

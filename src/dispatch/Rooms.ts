@@ -1,0 +1,95 @@
+/** The rooms of all queues of a worker: starts what may start, and says when asking for more is worth a claim. */
+import type { Claimed, LeaseId } from "../store/Store.ts"
+import { type Ask, Room } from "./Room.ts"
+
+export interface RoomsOptions {
+  readonly queues: ReadonlyMap<string, number>
+  readonly start: (job: Claimed) => void
+  /** Jobs of these leases are about to start. */
+  readonly begin: (leases: ReadonlyArray<LeaseId>) => void
+  readonly ask: (when: "now" | "soon") => void
+}
+
+const patience = 1_000 // milliseconds: what was claimed ahead and has not started by then is a peer's to run
+
+export class Rooms {
+  private readonly rooms: ReadonlyMap<string, Room>
+  private readonly options: RoomsOptions
+  private readonly beginning = new Set<LeaseId>()
+  private advancing = false
+
+  constructor(options: RoomsOptions) {
+    this.options = options
+    this.rooms = new Map(Array.from(options.queues, ([queue, concurrency]) => [queue, new Room(queue, concurrency)]))
+  }
+
+  asks(now: number): ReadonlyArray<Ask> {
+    return [...this.rooms.values()].flatMap((room) => room.ask(now) ?? [])
+  }
+
+  /** Somebody says that there is something to be had; of a queue, or of any. */
+  expect(queue?: string): boolean {
+    const rooms = queue === undefined ? [...this.rooms.values()] : [this.rooms.get(queue)]
+    for (const room of rooms) if (room !== undefined) room.more = true
+    return rooms.some((room) => room !== undefined)
+  }
+
+  /** What came of asking: where all was there that was asked for, there may be more. */
+  take(asks: ReadonlyArray<Ask>, jobs: ReadonlyArray<Claimed>, contended: boolean, now: number): void {
+    for (const { ahead, limit, queue } of asks) {
+      const got = jobs.reduce((sum, job) => sum + Number(job.queue === queue), 0)
+      this.rooms.get(queue)!.more = contended || got >= limit + ahead
+    }
+    for (const job of jobs) this.rooms.get(job.queue)!.hold(job, now)
+    this.advance()
+  }
+
+  end({ queue }: Claimed): void {
+    this.rooms.get(queue)!.end()
+    this.advance()
+  }
+
+  begun(asked: ReadonlyArray<LeaseId>, ours: ReadonlySet<LeaseId>): void {
+    for (const room of this.rooms.values()) {
+      room.begin(ours)
+      room.drop(({ lease }) => asked.includes(lease) && !ours.has(lease))
+    }
+    this.notBegun(asked)
+    this.advance()
+  }
+
+  /** They are due again with the next job that ends. */
+  notBegun(asked: ReadonlyArray<LeaseId>): void {
+    for (const lease of asked) this.beginning.delete(lease)
+  }
+
+  /** Lets go of what is held: all of it, or what was held for too long. */
+  drop(now?: number): { readonly begun: ReadonlyArray<Claimed>; readonly leases: ReadonlyArray<LeaseId> } {
+    const begun: Array<Claimed> = []
+    const leases = new Set<LeaseId>()
+    for (const room of this.rooms.values()) {
+      const isOver = (since: number) => now === undefined || now - since > patience
+      begun.push(...room.drop((_, isBegun, since) => isBegun && isOver(since)))
+      const waiting = room.drop(({ lease }, isBegun, since) => !isBegun && isOver(since) && !this.beginning.has(lease))
+      for (const { lease } of waiting) leases.add(lease)
+    }
+    return { begun, leases: [...leases] }
+  }
+
+  get leases(): ReadonlyArray<LeaseId> {
+    return [...this.rooms.values()].flatMap(({ holding }) => holding.map(({ lease }) => lease))
+  }
+
+  private advance(): void {
+    if (this.advancing) return // a handler that ends at once comes back here: the loop goes on
+    this.advancing = true
+    for (const room of this.rooms.values()) {
+      for (let job = room.next(); job !== undefined; job = room.next()) this.options.start(job)
+      const due = room.due().filter((lease) => !this.beginning.has(lease))
+      for (const lease of due) this.beginning.add(lease)
+      if (due.length > 0) this.options.begin(due)
+      if (room.more) this.options.ask(room.worthAsking ? "now" : "soon")
+    }
+    this.advancing = false
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * One worker, from its first claim to its last word.
+ *
+ * It ends in stages: nothing more is claimed, running attempts are told, waited for and interrupted, and what is not
+ * finished is given back, so that a peer has it at once.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import * as Schedule from "effect/Schedule"
+import type { SqlError } from "effect/sql/SqlError"
+import { rootMessage } from "../store/postgres/DatabaseError.ts"
+import { type Claimed, type LeaseId, Store, type WorkerId } from "../store/Store.ts"
+import { StoreConnections } from "../StoreConnections.ts"
+import { type Poke, Wakeup } from "../Wakeup.ts"
+import * as Attempts from "./Attempts.ts"
+import { claiming } from "./claiming.ts"
+import { heartbeat } from "./heartbeat.ts"
+import { Outcomes } from "./Outcomes.ts"
+import { Pulse } from "./Pulse.ts"
+import { Rooms } from "./Rooms.ts"
+import type { Settings } from "./Settings.ts"
+import { watchEventLoop, watchUnhandled } from "./watching.ts"
+
+const soon = "3 millis" // a few more places may be free by then
+
+const budget = {
+  name: "lanekeeper worker",
+  connections: 3, // a claim, what came of others, a beat: none waits for another
+  statementTimeout: Duration.seconds(30),
+  lockTimeout: Duration.seconds(5)
+}
+
+const lastWords = "10 seconds" // to run finalizers and to write what came of attempts, when the time to finish is over
+
+const again = Schedule.min([Schedule.exponential("50 millis", 2), Schedule.spaced("2 seconds")])
+
+/** How workers are known to be alive, the same for all of a schema. */
+export interface Liveness {
+  readonly heartbeat: Duration.Duration
+  readonly staleAfter: Duration.Duration
+  readonly crashBudget: number
+}
+
+export const dispatch = Effect.fnUntraced(function* (
+  settings: Settings,
+  liveness: Liveness,
+  stopping: Deferred.Deferred<void>
+) {
+  const wakeup = yield* Wakeup
+  const clock = yield* Clock.Clock
+  const store = yield* Effect.orDie((yield* StoreConnections).open(budget))
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
+
+  const serves = { kinds: [...settings.handlers.keys()], queues: [...settings.queues.keys()] }
+  const join = store.register(settings.name, serves).pipe(
+    Effect.tapError((error) => Effect.logWarning("Could not join and will try again", { reason: rootMessage(error) })),
+    Effect.retry(again),
+    Effect.orDie,
+    Effect.tap((worker) => Effect.logInfo("A worker joined", { worker, name: settings.name, ...serves }))
+  )
+  const pokes = yield* wakeup.pokes // before the first claim: what is said during it is not missed
+  const joined = yield* Effect.raceFirst(Effect.asSome(join), Effect.as(Deferred.await(stopping), Option.none()))
+  if (Option.isNone(joined)) return
+  let worker: WorkerId = joined.value
+  let isOver = false
+
+  const pulse = new Pulse()
+  const beat = new Pulse()
+  const claims = { begun: 0, ended: 0 }
+  const brinkFrom = Math.max(1, liveness.crashBudget - 1)
+  const isOnBrink = ({ crashes }: Claimed) => crashes >= brinkFrom
+  const mostUnwritten = Math.max(1_000, 2 * [...settings.queues.values()].reduce((sum, each) => sum + each, 0))
+
+  const outcomes = new Outcomes({ store, worker: () => worker, wake: wakeup.poke })
+  const attempts = yield* Attempts.make({
+    handlers: settings.handlers,
+    store: yield* Store,
+    worker: () => worker,
+    onEnd: (claimed, outcome) => {
+      if (outcome !== undefined) outcomes.add(outcome)
+      if (isOnBrink(claimed)) rooms.expect()
+      rooms.end(claimed)
+    }
+  })
+
+  let asking = false
+  const askSoon = Effect.sync(() => {
+    asking = false
+    pulse.beat()
+  }).pipe(Effect.delay(soon))
+  const begin = (leases: ReadonlyArray<LeaseId>) =>
+    store.begin(worker, leases).pipe(
+      Effect.map((ours) => rooms.begun(leases, new Set(ours))),
+      Effect.catch(() => Effect.sync(() => rooms.notBegun(leases)))
+    )
+  const rooms = new Rooms({
+    queues: settings.queues,
+    start: attempts.start,
+    begin: (leases) => void fork(begin(leases)),
+    ask: (when) => {
+      if (when === "now") return pulse.beat()
+      if (asking) return
+      asking = true
+      fork(askSoon)
+    }
+  })
+
+  /** To peers, unpaid: what is held, or what of it has not started for too long. */
+  const giveBack = (now?: number): Effect.Effect<void, SqlError> => {
+    const { begun, leases } = rooms.drop(now)
+    for (const claimed of begun) {
+      const { attempt, id, lease } = claimed
+      outcomes.add({ id, lease, attempt, ran: Duration.zero, ending: { _tag: "Released" }, claimed })
+    }
+    if (leases.length === 0) return Effect.void
+    return Effect.flatMap(store.release(worker, leases), ({ queues }) => wakeup.poke(queues))
+  }
+
+  const rejoin = Effect.gen(function* () {
+    attempts.loseAll()
+    rooms.drop()
+    outcomes.drop()
+    worker = yield* join
+    rooms.expect()
+    pulse.beat()
+  })
+
+  const listen = (poke: Poke) => {
+    if (poke === "beat" || poke === "any") beat.beat()
+    if (poke !== "beat" && rooms.expect(poke === "any" ? undefined : poke.queue)) pulse.beat()
+  }
+
+  yield* Effect.forkScoped(Effect.forever(Effect.map(PubSub.take(pokes), listen)))
+  yield* Effect.forkScoped(outcomes.writing)
+  yield* Effect.forkScoped(
+    heartbeat({
+      store,
+      worker: () => worker,
+      every: liveness.heartbeat,
+      staleAfter: liveness.staleAfter,
+      pulse: beat,
+      claims,
+      leases: () => new Set([...attempts.leases(), ...rooms.leases, ...outcomes.leases]),
+      release: attempts.release,
+      lose: attempts.lose,
+      unsure: () => {
+        attempts.releaseAll()
+        rooms.drop()
+      },
+      rejoin,
+      wake: wakeup.poke
+    })
+  )
+  yield* Effect.forkScoped(watchUnhandled(store, serves))
+  yield* Effect.forkScoped(watchEventLoop(attempts.claimed))
+  const claimer = yield* Effect.forkScoped(
+    claiming({
+      store,
+      worker: () => worker,
+      kinds: serves.kinds,
+      rooms,
+      pulse,
+      pollInterval: settings.pollInterval,
+      claims,
+      brink: () => ({ from: brinkFrom, room: attempts.claimed().some(isOnBrink) ? 0 : 1 }),
+      isFull: () => outcomes.size > mostUnwritten,
+      isOver: () => isOver,
+      tidy: Effect.suspend(() => giveBack(clock.currentTimeMillisUnsafe()))
+    })
+  )
+
+  /** A claim that is on its way arrives first, so that its jobs can be given back. */
+  const stopClaiming = Effect.suspend(() => {
+    isOver = true
+    pulse.beat()
+    return Effect.andThen(Effect.timeoutOption(Fiber.await(claimer), lastWords), Fiber.interrupt(claimer))
+  })
+
+  const finish = Effect.gen(function* () {
+    yield* Deferred.await(stopping)
+    yield* Effect.logInfo("Stopping: nothing more is claimed", { running: attempts.size() })
+    yield* stopClaiming
+    yield* Effect.ignore(giveBack())
+    yield* attempts.signal
+    yield* Effect.timeoutOption(attempts.ended, settings.drain)
+  })
+
+  const leave = Effect.gen(function* () {
+    yield* stopClaiming
+    const interrupted = attempts.size()
+    attempts.releaseAll()
+    yield* attempts.ended
+    yield* giveBack()
+    yield* outcomes.written
+    const { leases } = yield* store.beat(worker)
+    yield* store.release(worker, leases)
+    yield* store.forget(worker)
+    yield* Effect.logInfo("A worker left", { worker, interrupted })
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: lastWords,
+      orElse: () => Effect.logWarning("Left without having given back everything: it will be rescued")
+    }),
+    Effect.catch((error) => Effect.logWarning("Left without a word to the store", { reason: rootMessage(error) }))
+  )
+
+  yield* Effect.ensuring(finish, leave)
+}, Effect.scoped)

@@ -1,0 +1,43 @@
+/**
+ * The worker role: claims jobs and runs them, recovers at start, and competes for the lead like every process that
+ * maintains.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Dispatcher } from "../Dispatcher.ts"
+import type { DispatcherOptions } from "../dispatch/Settings.ts"
+import type { Handles } from "../Handlers.ts"
+import type { Any } from "../Job.ts"
+import { configure } from "../lanes/Configured.ts"
+import { Maintenance, type MaintenanceOptions } from "../lanes/Maintenance.ts"
+import type { LifecycleOptions } from "../Lifecycle.ts"
+import { Runtime } from "./Runtime.ts"
+
+export interface Options<K extends Any = Any> extends DispatcherOptions, MaintenanceOptions, LifecycleOptions {
+  readonly jobs?: ReadonlyArray<K> | undefined
+}
+
+/** Ready when it is built; closing it drains it. */
+export const layerWorker = <K extends Any = never>(options: Options<K> = {}) => over(Runtime.layer(options), options)
+
+/** Built at once: starts as soon as the database lets it. */
+export const layerWorkerBackground = <K extends Any = never>(options: Options<K> = {}) =>
+  over(Runtime.layerBackground(options), options)
+
+const over = <K extends Any, E, R>(runtime: Layer.Layer<Runtime, E, R>, options: Options<K>) =>
+  requiring<K>()(
+    runtime.pipe(
+      Layer.provide(
+        Layer.unwrap(Effect.map(configure(options), (configured) => Dispatcher.layer({ ...options, ...configured })))
+      ),
+      Layer.provide(Maintenance.layer(options))
+    )
+  )
+
+/** Types alone: each kind that was named needs its handler. */
+const requiring =
+  <K extends Any>() =>
+  <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, E, R | HandlesOf<K>> =>
+    layer
+
+type HandlesOf<K extends Any> = [K] extends [never] ? never : Handles<K["name"]>
