@@ -1,4 +1,6 @@
-/** What travels with a job beside its payload. The store carries it and does not read it. */
+import type { FollowUps } from "./Event.ts"
+
+/** What travels with a job beside its payload. The store carries it and reads none of it but the follow-ups. */
 export interface Details {
   /** The version of the kind that encoded the payload. 1 is not written. */
   readonly version?: number
@@ -11,6 +13,8 @@ export interface Details {
   readonly tags?: ReadonlyArray<string>
   readonly metadata?: Readonly<Record<string, unknown>>
   readonly trace?: Trace
+  /** What is enqueued, in the same transaction, when the job is rescued or dies. The store reads it then. */
+  readonly followUps?: FollowUps
 }
 
 /** The span that enqueued. */

@@ -13,6 +13,7 @@ import type * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Acceptance, Ending, EndState } from "../domain/Attempt.ts"
+import type { Event, EventId } from "../domain/Event.ts"
 import type { JobId, Place } from "../domain/Job.ts"
 
 export type WorkerId = bigint & Brand.Brand<"lanekeeper/WorkerId">
@@ -198,6 +199,13 @@ export interface Overdue {
   readonly waiting: Duration.Duration
 }
 
+export interface EventsTended {
+  readonly numbered: number
+  readonly forgotten: number
+  /** Some have a position and have not been delivered. */
+  readonly undelivered: boolean
+}
+
 /** How the last run of a lane went. */
 export interface LaneRun {
   readonly lane: string
@@ -356,6 +364,28 @@ export class Store extends Context.Service<
     readonly laneRuns: Effect.Effect<ReadonlyArray<LaneRun>, SqlError>
     /** How long the oldest thing of each kind has been due: what a lane should have moved and has not. */
     readonly overdue: Effect.Effect<Overdue, SqlError>
+
+    /**
+     * Gives their positions to events that can be seen by now, and forgets those older than `keep`: all of them, or, to
+     * keep what is `undelivered`, only the others. Nothing under a term that is not the last; the same for taking them.
+     */
+    readonly tendEvents: (options: {
+      readonly limit: number
+      readonly keep: Duration.Duration
+      readonly undelivered: boolean
+    }) => Effect.Effect<EventsTended, SqlError>
+    /** Those next to deliver, by position: nobody else is given them until they are given back, or for `stuckAfter`. */
+    readonly takeEvents: (options: {
+      readonly limit: number
+      readonly stuckAfter: Duration.Duration
+    }) => Effect.Effect<ReadonlyArray<Event>, SqlError>
+    readonly eventsDelivered: (ids: ReadonlyArray<EventId>) => Effect.Effect<void, SqlError>
+    readonly eventsGivenBack: (ids: ReadonlyArray<EventId>) => Effect.Effect<void, SqlError>
+    /** By position, which grows as they become visible: read on after the last one you have. */
+    readonly events: (options: {
+      readonly after: bigint
+      readonly limit: number
+    }) => Effect.Effect<ReadonlyArray<Event>, SqlError>
 
     readonly place: (id: JobId) => Effect.Effect<Option.Option<Place>, SqlError>
     readonly show: (id: JobId) => Effect.Effect<Option.Option<JobView>, SqlError>

@@ -10,6 +10,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { Store } from "../../src/store/Store.ts"
 import { ahead } from "./suiteAhead.ts"
 import { claims } from "./suiteClaim.ts"
+import { events } from "./suiteEvents.ts"
 import { endings } from "./suiteFinish.ts"
 import { lanes } from "./suiteLanes.ts"
 import { leading, watching } from "./suiteLeading.ts"
@@ -52,6 +53,9 @@ export const suite = <R>({ elapse, empty, it }: StoreUnderTest<R>): void => {
   })
   describe("lanes", () => {
     lanes(test)
+  })
+  describe("events", () => {
+    events(test)
   })
   describe("leading", () => {
     leading(test)

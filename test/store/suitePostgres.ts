@@ -19,6 +19,7 @@ export const elapse = Effect.fnUntraced(function* (time: Duration.Input) {
     workers AS (UPDATE lanekeeper.worker SET beat_at = beat_at - time FROM passed),
     watch AS (UPDATE lanekeeper.watch SET since = since - time, looked_at = looked_at - time FROM passed),
     leader AS (UPDATE lanekeeper.leader SET since = since - time, expires_at = expires_at - time FROM passed),
+    events AS (UPDATE lanekeeper.outbox SET at = at - time, taken_at = taken_at - time FROM passed),
     runs AS (UPDATE lanekeeper.lane_run SET started_at = started_at - time FROM passed)
     UPDATE lanekeeper.lease SET deadline_at = deadline_at - time FROM passed
   `
@@ -38,11 +39,13 @@ export const empty = Effect.gen(function* () {
     "worker",
     "queue",
     "unique_key",
+    "outbox",
     "lane_run"
   ]) {
     yield* sql.unsafe(`DELETE FROM lanekeeper.${table}`)
   }
   yield* sql`UPDATE lanekeeper.watch SET since = 'epoch', looked_at = 'epoch'`
+  yield* sql`UPDATE lanekeeper.outbox_mark SET last = 0`
   yield* sql`UPDATE lanekeeper.leader SET holder = NULL, since = NULL, expires_at = NULL`
   return yield* Store
 })

@@ -5,6 +5,7 @@
  */
 import { storableText } from "../../domain/json.ts"
 import type { EndState, Expiry } from "../../domain/Attempt.ts"
+import type { EventId, EventType } from "../../domain/Event.ts"
 import { type JobId, numberOf, type Place, places } from "../../domain/Job.ts"
 import type { LaneRun, LeaseId, Moved, MoveResult, Serves, WorkerId } from "../Store.ts"
 import * as Option from "effect/Option"
@@ -69,6 +70,20 @@ export interface Worker {
   dead: boolean
 }
 
+export interface Told {
+  readonly id: EventId
+  readonly type: EventType
+  readonly at: Time
+  readonly job: JobId
+  readonly kind: string
+  readonly queue: string
+  readonly attempt: number
+  readonly details: Readonly<Record<string, unknown>>
+  position: bigint | undefined
+  takenAt: Time
+  delivered: boolean
+}
+
 export interface Contents {
   readonly jobs: Map<JobId, Job>
   readonly at: Readonly<Record<Place, Set<Job>>>
@@ -82,7 +97,8 @@ export interface Contents {
   /** Since when somebody has looked at the workers without a break, and when last. */
   watch: { since: Time; lookedAt: Time }
   readonly laneRuns: Map<string, Omit<LaneRun, "age" | "took"> & { readonly startedAt: Time; readonly took: Time }>
-  numbers: { job: bigint; lease: bigint; worker: bigint; turn: number }
+  events: Array<Told>
+  numbers: { job: bigint; lease: bigint; worker: bigint; turn: number; event: bigint; position: bigint }
 }
 
 export const make = (): Contents => ({
@@ -95,7 +111,8 @@ export const make = (): Contents => ({
   leader: { term: 0n, holder: undefined, since: 0, until: -Infinity },
   watch: { since: -Infinity, lookedAt: -Infinity },
   laneRuns: new Map(),
-  numbers: { job: 0n, lease: 0n, worker: 0n, turn: 0 }
+  events: [],
+  numbers: { job: 0n, lease: 0n, worker: 0n, turn: 0, event: 0n, position: 0n }
 })
 
 /** Consumes the job's pointer and writes the next one. */

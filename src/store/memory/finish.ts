@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import type { Acceptance, Ending, EndState } from "../../domain/Attempt.ts"
 import type { Place } from "../../domain/Job.ts"
 import type { AttemptEnd, WorkerId } from "../Store.ts"
+import { bury } from "./events.ts"
 import { type Contents, type Job, put, putDelayed, putReady, type Time, writeAttempt } from "./Contents.ts"
 
 export const finish = (
@@ -72,7 +73,7 @@ const follow = (contents: Contents, now: Time, job: Job, ending: Ending): Place 
     case "Released":
       return putReady(contents, job)
     case "Died":
-      return put(contents, job, { place: "dead" })
+      return bury(contents, now, job)
     case "Cancelled":
       return put(contents, job, { place: "cancelled" })
   }

@@ -11,6 +11,7 @@ import { Store, UnderTerm } from "../Store.ts"
 import { begin, claim, unhandled } from "./claim.ts"
 import * as Contents from "./Contents.ts"
 import { enqueue } from "./enqueue.ts"
+import * as events from "./events.ts"
 import { finish } from "./finish.ts"
 import * as lanes from "./lanes.ts"
 import * as leading from "./leading.ts"
@@ -102,6 +103,11 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     recordRuns: at(leading.recordRuns),
     laneRuns: Effect.suspend(at(leading.laneRuns)),
     overdue: Effect.suspend(at(lanes.overdue)),
+    tendEvents: underTerm({ numbered: 0, forgotten: 0, undelivered: false }, events.tendEvents),
+    takeEvents: underTerm([], events.takeEvents),
+    eventsDelivered: at(events.eventsDelivered),
+    eventsGivenBack: at(events.eventsGivenBack),
+    events: at(events.events),
     place: at(reads.place),
     show: at(reads.show),
     page: at(reads.page)

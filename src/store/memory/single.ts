@@ -15,6 +15,7 @@ import {
   type Time,
   writeOutside
 } from "./Contents.ts"
+import { bury } from "./events.ts"
 
 export const resume = (contents: Contents, now: Time, token: string, how: Resumption): MoveResult =>
   moveOne(oldestWaiting(contents, token), ["waiting"], (job) => {
@@ -27,7 +28,7 @@ export const resume = (contents: Contents, now: Time, token: string, how: Resump
         return put(contents, job, { place: "completed" })
       case "Died":
         writeOutside(job, { state: "died", reason: how.reason })
-        return put(contents, job, { place: "dead" })
+        return bury(contents, now, job)
       case "Cancelled":
         writeOutside(job, { state: "cancelled", reason: how.reason })
         return put(contents, job, { place: "cancelled" })
@@ -49,10 +50,10 @@ export const cancel = (contents: Contents, _now: Time, id: JobId, reason: string
   })
 }
 
-export const setAside = (contents: Contents, _now: Time, id: JobId, reason: string): MoveResult =>
+export const setAside = (contents: Contents, now: Time, id: JobId, reason: string): MoveResult =>
   moveOne(contents.jobs.get(id), ["scheduled", "ready", "waiting"], (job) => {
     writeOutside(job, { state: "set aside", reason })
-    return put(contents, job, { place: "dead" })
+    return bury(contents, now, job)
   })
 
 export const runNow = (contents: Contents, _now: Time, id: JobId): MoveResult =>

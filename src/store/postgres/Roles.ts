@@ -40,7 +40,8 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     ticket: all,
     timed: ["INSERT"],
     wait: ["INSERT"],
-    dead: ["INSERT"],
+    dead: ["SELECT", "INSERT"],
+    outbox: ["INSERT"],
     lease: all,
     worker: all,
     unique_key: ["SELECT", "INSERT", "UPDATE"],
@@ -57,6 +58,8 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     timed: all,
     wait: all,
     dead: ["SELECT", "INSERT", "DELETE"],
+    outbox: all,
+    outbox_mark: ["SELECT", "UPDATE"],
     lease: ["SELECT", "UPDATE", "DELETE"],
     worker: all,
     leader: ["SELECT", "UPDATE"],
@@ -74,6 +77,7 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
       "timed",
       "wait",
       "dead",
+      "outbox",
       "lease",
       "worker",
       "leader",
@@ -89,17 +93,18 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     timed: all,
     wait: all,
     dead: ["SELECT", "INSERT", "DELETE"],
+    outbox: ["INSERT"],
     lease: ["SELECT", "UPDATE"]
   }
 }
 
-/** Who writes pointers draws their numbers. */
+/** Who writes pointers draws their numbers, and who can end a job those of its follow-up. */
 const sequences: Readonly<Record<Role, ReadonlyArray<string>>> = {
   producer: ["job_number", "pointer_number"],
-  worker: ["job_number", "pointer_number", "lease_number"],
-  maintenance: ["pointer_number"],
+  worker: ["job_number", "pointer_number", "lease_number", "event_number"],
+  maintenance: ["job_number", "pointer_number", "event_number"],
   viewer: [],
-  operator: ["pointer_number"]
+  operator: ["job_number", "pointer_number", "event_number"]
 }
 
 /** What runs as the owner, and so is nobody's who was not granted it. */

@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import { Store } from "../Store.ts"
 import { claiming } from "./claim.ts"
 import { enqueueing } from "./enqueue.ts"
+import { telling } from "./events.ts"
 import { finishing } from "./finish.ts"
 import { leading } from "./leading.ts"
 import * as Migrations from "./Migrations.ts"
@@ -34,6 +35,7 @@ export const storeOn = Effect.fnUntraced(function* (client: PgClient, name: Sche
     ...finishing(sql, schema, open),
     ...passing(sql, schema, moves.setAside),
     ...leading(sql, schema),
+    ...telling(sql, schema),
     ...moves,
     ...workersAndQueues(sql, schema),
     ...reads

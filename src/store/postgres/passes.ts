@@ -2,11 +2,11 @@
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import { type Moved, type Store, UnderTerm, type WorkerId } from "../Store.ts"
+import type { Moved, Store, WorkerId } from "../Store.ts"
 import { takingApart } from "./apart.ts"
 import { int8s } from "./parameters.ts"
 import { pointers } from "./pointers.ts"
+import { allowing, underTerm } from "./term.ts"
 
 /** Jobs of one queue that went to one place. */
 interface Part {
@@ -38,25 +38,10 @@ export const passing = (
   const parts = (statement: string, parameters: ReadonlyArray<unknown>) =>
     Effect.map(sql.unsafe<Part>(statement, parameters), summed)
 
-  /** Runs a statement that ends with the term as its last parameter. */
-  const underTerm = <Row extends object>(statement: string, parameters: ReadonlyArray<unknown>) =>
-    Effect.flatMap(UnderTerm, (term) =>
-      sql.unsafe<Row>(statement, [...parameters, Option.isSome(term) ? term.value : null])
-    )
+  const rowsUnderTerm = underTerm(sql)
   const partsUnderTerm = (statement: string, parameters: ReadonlyArray<unknown>) =>
-    Effect.map(underTerm<Part>(statement, parameters), summed)
-
-  /**
-   * One row unless a higher term exists, held so that the next term waits for this statement; looked for only when
-   * there is work, so that an idle lane writes nothing. After \`found\` and before what is consumed.
-   */
-  const allowed = (term: string, found: string) => `allowed AS MATERIALIZED (
-      SELECT WHERE ${term}::bigint IS NULL
-      UNION ALL
-      SELECT FROM (
-        SELECT FROM ${schema}.leader WHERE term = ${term} AND EXISTS (SELECT FROM ${found}) FOR KEY SHARE
-      ) named
-    )`
+    Effect.map(rowsUnderTerm<Part>(statement, parameters), summed)
+  const allowed = allowing(schema)
 
   const { ticketColumns, ticketOf } = pointers(schema)
 
@@ -181,7 +166,7 @@ export const passing = (
     rescueOverdue: ({ crashBudget, limit }) => partsUnderTerm(rescueOverdue, [limit, crashBudget]),
     watch: ({ staleAfter }) =>
       Effect.map(
-        underTerm<{ readonly id: WorkerId; readonly name: string; readonly age: number }>(watch, [
+        rowsUnderTerm<{ readonly id: WorkerId; readonly name: string; readonly age: number }>(watch, [
           Duration.toMillis(staleAfter)
         ]),
         (rows) => rows.map(({ age, id, name }) => ({ id, name, beatAge: Duration.millis(age) }))

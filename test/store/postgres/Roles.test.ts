@@ -18,6 +18,10 @@ import { Store } from "../../../src/store/Store.ts"
 import { randomName, TestDatabase, urlTo } from "../../support/TestDatabase.ts"
 import { completed, endOf, job, movedTo, parked } from "../suiteWorld.ts"
 
+/** Whoever can end a job enqueues what it wants to follow. */
+const alarm = { kind: "alarm", queue: "alarms", priority: 5 }
+const followed = job({ details: { followUps: { rescued: alarm, died: alarm } } })
+
 const password = "only-for-tests"
 
 /** Roles belong to the whole server: a schema of its own name keeps other runs on it apart. */
@@ -128,7 +132,7 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
         { _tag: "Died", reason: "x" }
       ] as const
       for (const ending of endings) {
-        const [id] = yield* store.enqueue([job()])
+        const [id] = yield* store.enqueue([followed])
         const [claimed] = (yield* claimOne(store, worker)).jobs
         assert.strictEqual(claimed?.id, id)
         assert.deepStrictEqual(yield* store.finish(worker, [endOf(claimed!, ending)]), ["accepted"])
@@ -146,13 +150,18 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
     ({ owner, slots, store }) =>
       Effect.gen(function* () {
         const worker = yield* owner.register("gone")
-        const [id] = yield* owner.enqueue([job({ deadline: Duration.hours(1) })])
+        const [id] = yield* owner.enqueue([{ ...followed, deadline: Duration.hours(1) }])
         assert.lengthOf((yield* claimOne(owner, worker)).jobs, 1)
         yield* store.promote({ limit: 10 })
         yield* store.expireWaits({ limit: 10 })
         yield* store.rescueOverdue({ limit: 10, crashBudget: 3 })
         assert.isTrue(yield* store.declareDead(worker, 0))
         assert.strictEqual((yield* store.rescueWorker(worker, { limit: 10, crashBudget: 3 })).ready, 1)
+        const tended = yield* store.tendEvents({ limit: 10, keep: Duration.zero, undelivered: true })
+        assert.isAbove(tended.numbered, 0)
+        const taken = yield* store.takeEvents({ limit: 10, stuckAfter: Duration.zero })
+        yield* store.eventsDelivered(taken.map((event) => event.id))
+        yield* store.tendEvents({ limit: 10, keep: Duration.zero, undelivered: false })
         assert.isAbove(yield* slots.evacuate(slotOf(id!), { limit: 100 }), 0)
         for (const shelf of [0, 1, 2, 3]) assert.include(["used", "empty", "emptied"], yield* slots.emptyShelf(shelf))
         assert.include(["used", "emptied"], yield* slots.emptySlot(slotOf(id!)))
@@ -185,7 +194,7 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
     (world) =>
       Effect.gen(function* () {
         const { owner, store } = world
-        const [one, two, later] = yield* owner.enqueue([job(), job(), job({ runIn: Duration.hours(1) })])
+        const [one, two, later] = yield* owner.enqueue([followed, job(), job({ runIn: Duration.hours(1) })])
         assert.deepStrictEqual(yield* store.setAside(one!, "odd"), movedTo("dead"))
         assert.deepStrictEqual(yield* store.redrive(one!), movedTo("ready"))
         assert.deepStrictEqual(yield* store.reassign(two!, { queue: "bulk" }), movedTo("ready"))

@@ -56,6 +56,7 @@ DECLARE
   on_shelf smallint;
   held ${schema}.lease[];
   died ${schema}.pointer[];
+  rescues ${schema}.rescue[];
   one_lease ${schema}.lease;
   ends_found bigint;
   all_ended bigint[] := '{}';
@@ -83,7 +84,7 @@ BEGIN
     all_ended := ended;
     RETURN NEXT;
   ELSE
-    FOR place, queue, ended, ended_attempts, died IN
+    FOR place, queue, ended, ended_attempts, died, rescues IN
       WITH input AS MATERIALIZED (
         SELECT said.*, lease.worker, lease.size, lease.slot, lease.priority, lease.queue, lease.kind, lease.deadline_ms,
           lease.failures + (said.state IN ('failed', 'died'))::int AS failures,
@@ -121,10 +122,12 @@ BEGIN
         FROM follow WHERE goes = 'waiting'
       )
       SELECT goes, queue, array_agg(job), array_agg(attempt),
-        CASE WHEN goes = 'dead' THEN array_agg((job, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind, because)::${schema}.pointer) END
+        CASE WHEN goes = 'dead' THEN array_agg((job, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind, because)::${schema}.pointer) END,
+        array_agg((job, attempt, crashes, worker, slot, queue, kind, goes)::${schema}.rescue) FILTER (WHERE state = 'rescued')
       FROM follow GROUP BY goes, queue
     LOOP
       all_ended := all_ended || ended;
+      IF rescues IS NOT NULL THEN PERFORM ${schema}.tell_rescues(rescues); END IF;
       IF died IS NOT NULL THEN PERFORM ${schema}.bury(died); END IF;
       RETURN NEXT;
     END LOOP;

@@ -3,6 +3,7 @@ import { bury } from "./bury.ts"
 import { claim, firstJobs, newTurns } from "./claim.ts"
 import { endAttempts } from "./endAttempts.ts"
 import { enqueueMany } from "./enqueueMany.ts"
+import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 import { take } from "./take.ts"
 import { unhandled } from "./unhandled.ts"
@@ -15,6 +16,7 @@ export const jobs: Migration = {
   statements: (schema) => [
     ...tables(schema),
     enqueueMany(schema),
+    ...outbox(schema),
     newTurns(schema),
     unhandled(schema),
     firstJobs(schema),
