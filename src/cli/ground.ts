@@ -11,7 +11,7 @@ export interface GroundOptions extends PostgresOptions {
 
 export const layerGround = ({ role, url, ...options }: GroundOptions) =>
   layerPostgres(options).pipe(
-    Layer.provide(
+    Layer.provideMerge(
       PgClient.layer({
         url,
         applicationName: `lanekeeper ${role}`,

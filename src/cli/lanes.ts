@@ -6,13 +6,17 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Lane } from "../lanes/Lane.ts"
 import type { LaneRun, Leader } from "../store/Store.ts"
-import { configured, databaseUrl, schemaFlag, schemaName } from "./configuration.ts"
+import { jsonFlag, schemaFlag } from "./flags.ts"
+import type { Lane as LaneShape, Lanes } from "./shapes.ts"
+import { withStore } from "./store.ts"
+import { table } from "./table.ts"
+import { millis, rounded } from "./texts.ts"
 
 export const lanes = Command.make(
   "lanes",
   {
     schema: schemaFlag,
-    json: Flag.Boolean("json").pipe(Flag.withDescription("Print JSON"), Flag.withDefault(false)),
+    json: jsonFlag,
     list: Flag.Boolean("list").pipe(
       Flag.withDescription("Print what there is to run, without a database"),
       Flag.withDefault(false)
@@ -23,17 +27,16 @@ export const lanes = Command.make(
     if (flags.list) {
       return yield* Console.log(flags.json ? JSON.stringify(lanes.map(described)) : table(lanes.map(rowOf)))
     }
-    const { schema, url } = yield* configured({ url: databaseUrl, schema: schemaName(flags.schema) })
-    const { layerGround } = yield* Effect.promise(() => import("./ground.ts"))
     const { Store } = yield* Effect.promise(() => import("../store/Store.ts"))
-    const { leader, runs } = yield* Effect.flatMap(Store, ({ laneRuns, leader }) =>
-      Effect.all({ leader, runs: laneRuns })
-    ).pipe(Effect.provide(layerGround({ role: "lanes", url, schema })))
+    const reading = Effect.flatMap(Store, ({ laneRuns, leader }) => Effect.all({ leader, runs: laneRuns }))
+    const { leader, runs } = yield* withStore("lanes", flags, reading)
     const lastOf = (name: string) => runs.find(({ lane }) => lane === name)
     if (flags.json) {
-      return yield* Console.log(
-        JSON.stringify({ leader: plain(leader), lanes: lanes.map((lane) => told(lane, lastOf(lane.name))) })
-      )
+      const answer: typeof Lanes.Type = {
+        leader: plain(leader),
+        lanes: lanes.map((lane) => told(lane, lastOf(lane.name)))
+      }
+      return yield* Console.log(JSON.stringify(answer))
     }
     yield* Console.log(table(lanes.map((lane) => ({ ...rowOf(lane), ...lastRun(lastOf(lane.name)) }))))
     yield* Console.log(`\n${sentence(leader)}`)
@@ -42,7 +45,7 @@ export const lanes = Command.make(
   Command.withDescription("Show the lanes of maintenance: how often each runs, and how it ran last, wherever that was")
 )
 
-const described = (lane: Lane) => ({
+const described = (lane: Lane): typeof LaneShape.Type => ({
   lane: lane.name,
   class: lane.class,
   interval: Duration.toMillis(lane.interval),
@@ -56,8 +59,8 @@ const told = (lane: Lane, run: LaneRun | undefined) => ({
     run === undefined
       ? null
       : {
-          ago: Math.round(Duration.toMillis(run.age)),
-          took: Math.round(Duration.toMillis(run.took)),
+          ago: millis(run.age),
+          took: millis(run.took),
           rows: run.rows,
           failures: run.failures,
           error: run.error
@@ -67,7 +70,7 @@ const told = (lane: Lane, run: LaneRun | undefined) => ({
 const plain = ({ holder, leading, term }: Leader) => ({
   term: Number(term),
   holder: Option.getOrNull(holder),
-  leading: Math.round(Duration.toMillis(leading))
+  leading: millis(leading)
 })
 
 const rowOf = (lane: Lane): Readonly<Record<string, string>> => ({
@@ -77,13 +80,6 @@ const rowOf = (lane: Lane): Readonly<Record<string, string>> => ({
   batch: lane.batch.toLocaleString("en"),
   budget: Duration.format(lane.budget)
 })
-
-const rounded = (duration: Duration.Duration) => {
-  const millis = Duration.toMillis(duration)
-  return Duration.format(
-    millis < 1_000 ? Duration.millis(Math.round(millis)) : Duration.seconds(Math.round(millis / 1_000))
-  )
-}
 
 const lastRun = (run: LaneRun | undefined): Readonly<Record<string, string>> => ({
   "last run": run === undefined ? "never" : `${rounded(run.age)} ago`,
@@ -97,18 +93,3 @@ const sentence = ({ holder, leading, term }: Leader) =>
     onNone: () => "Nobody leads: start a worker or `lanekeeper maintenance`",
     onSome: (name) => `${name} leads in term ${term}, for ${rounded(leading)}`
   })
-
-/** Columns as wide as their widest entry. */
-const table = (rows: ReadonlyArray<Readonly<Record<string, string>>>) => {
-  const names = Object.keys(rows[0] ?? {})
-  const all = [Object.fromEntries(names.map((name) => [name, name])), ...rows]
-  const width = (name: string) => Math.max(...all.map((row) => (row[name] ?? "").length))
-  return all
-    .map((row) =>
-      names
-        .map((name) => (row[name] ?? "").padEnd(width(name)))
-        .join("  ")
-        .trimEnd()
-    )
-    .join("\n")
-}

@@ -3,7 +3,8 @@ import * as Flag from "effect/cli/Flag"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import type { Report } from "../store/postgres/Migrations.ts"
-import { configured, databaseUrl, schemaFlag, schemaName } from "./configuration.ts"
+import * as Settings from "../Settings.ts"
+import { schemaFlag } from "./flags.ts"
 
 export const migrate = Command.make(
   "migrate",
@@ -19,12 +20,15 @@ export const migrate = Command.make(
     const Migrations = yield* Effect.promise(() => import("../store/postgres/Migrations.ts"))
     const Roles = yield* Effect.promise(() => import("../store/postgres/Roles.ts"))
     if (flags.sql) {
-      const options = yield* configured({ schema: schemaName(flags.schema) })
+      const options = yield* Settings.read({ schema: Settings.schema }, { schema: flags.schema })
       yield* Console.log(Migrations.toSql(options).trimEnd())
       if (flags.roles) yield* Console.log(`\n${Roles.toSql(options).trimEnd()}`)
       return
     }
-    const { schema, url } = yield* configured({ url: databaseUrl, schema: schemaName(flags.schema) })
+    const { schema, url } = yield* Settings.read(
+      { url: Settings.databaseUrl, schema: Settings.schema },
+      { schema: flags.schema }
+    )
     const PgClient = yield* Effect.promise(() => import("@effect/sql-pg/PgClient"))
     yield* Effect.gen(function* () {
       yield* Console.log(sentence(yield* Migrations.migrate({ schema })))

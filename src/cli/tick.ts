@@ -6,10 +6,14 @@ import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import type { Tick } from "../lanes/tick.ts"
-import { configured, databaseUrl, durationOf, laneOptions, schemaFlag, schemaName } from "./configuration.ts"
+import * as Settings from "../Settings.ts"
+import { jsonFlag, schemaFlag } from "./flags.ts"
+import type { Tick as TickShape } from "./shapes.ts"
 
 /** Some lanes failed; the others ran. */
-class LanesFailed extends Schema.TaggedError<LanesFailed>()("LanesFailed", { faults: Schema.Array(Schema.String) }) {
+export class LanesFailed extends Schema.TaggedError<LanesFailed>()("LanesFailed", {
+  faults: Schema.Array(Schema.String)
+}) {
   override readonly [Runtime.errorExitCode] = 1
 
   override get message() {
@@ -25,15 +29,18 @@ export const tick = Command.make(
       Flag.withDescription("Only this lane, due or not; can be repeated"),
       Flag.atLeast(0)
     ),
-    json: Flag.Boolean("json").pipe(Flag.withDescription("Print JSON"), Flag.withDefault(false))
+    json: jsonFlag
   },
   Effect.fn(function* (flags) {
-    const { schema, url, ...options } = yield* configured({
-      url: databaseUrl,
-      schema: schemaName(flags.schema),
-      budget: durationOf("LANEKEEPER_TICK_BUDGET"),
-      ...laneOptions
-    })
+    const { schema, url, ...options } = yield* Settings.read(
+      {
+        url: Settings.databaseUrl,
+        schema: Settings.schema,
+        budget: Settings.tickBudget,
+        ...Settings.laneSettings
+      },
+      { schema: flags.schema }
+    )
     const { tick } = yield* Effect.promise(() => import("../lanes/tick.ts"))
     const { layerGround } = yield* Effect.promise(() => import("./ground.ts"))
     const only = flags.lane.length > 0 ? flags.lane : undefined
@@ -48,7 +55,7 @@ export const tick = Command.make(
   )
 )
 
-const plain = ({ left, ran }: Tick) => ({
+const plain = ({ left, ran }: Tick): typeof TickShape.Type => ({
   ran: ran.map(({ took, ...report }) => ({ ...report, took: Duration.toMillis(took) })),
   left
 })

@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
+import * as Settings from "../Settings.ts"
 import { lanes as all } from "./index.ts"
 import type { Lane } from "./Lane.ts"
 
@@ -47,9 +48,12 @@ export const configure = Effect.fnUntraced(function* (options: LaneOptions) {
     if (!Duration.isPositive(value)) faults.push(`${name} is ${Duration.format(value)}: it is longer than nothing`)
     return value
   }
-  const heartbeat = duration("heartbeat (LANEKEEPER_HEARTBEAT)", options.heartbeat ?? "5 seconds")
-  const staleAfter = duration("staleAfter (LANEKEEPER_STALE_AFTER)", options.staleAfter ?? "30 seconds")
-  const { crashBudget = 3 } = options
+  const heartbeat = duration("heartbeat (LANEKEEPER_HEARTBEAT)", options.heartbeat ?? Settings.heartbeat.fallback.value)
+  const staleAfter = duration(
+    "staleAfter (LANEKEEPER_STALE_AFTER)",
+    options.staleAfter ?? Settings.staleAfter.fallback.value
+  )
+  const { crashBudget = Settings.crashBudget.fallback.value } = options
   if (!Duration.isGreaterThan(staleAfter, heartbeat)) {
     faults.push(
       `staleAfter (LANEKEEPER_STALE_AFTER) is ${Duration.format(staleAfter)}: it is longer than the heartbeat, ${Duration.format(heartbeat)}`

@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { LeaderElection } from "../LeaderElection.ts"
+import * as Settings from "../Settings.ts"
 import { type LaneRun, Store } from "../store/Store.ts"
 import { StoreConnections } from "../StoreConnections.ts"
 import { Wakeup } from "../Wakeup.ts"
@@ -54,7 +55,7 @@ export class Maintenance extends Context.Service<
 const make = Effect.fnUntraced(function* (options: MaintenanceOptions) {
   const configured = yield* configure(options)
   const { crashBudget, lanes, staleAfter } = configured
-  const grace = Duration.fromInputUnsafe(options.grace ?? "10 seconds")
+  const grace = Duration.fromInputUnsafe(options.grace ?? Settings.grace.fallback.value)
   const election = yield* LeaderElection
   const stores = yield* StoreConnections
   const context = yield* Effect.context<Wakeup>()

@@ -1,10 +1,9 @@
 /** What every role stands on: a store, how others are woken, who leads, and connections of lanes' own. */
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import { LeaderElection } from "../LeaderElection.ts"
+import * as Settings from "../Settings.ts"
 import { layerMemory as storeInMemory } from "../store/memory/index.ts"
 import { layerPostgres as storeInPostgres } from "../store/postgres/index.ts"
 import { StoreConnections } from "../StoreConnections.ts"
@@ -36,17 +35,8 @@ export const layerPostgres = (options: PostgresOptions = {}) =>
 /** The same, as the environment says: LANEKEEPER_SCHEMA, LANEKEEPER_DIRECT_URL, LANEKEEPER_LEADERSHIP. */
 export const layerPostgresConfig = Layer.unwrap(
   Effect.map(
-    Config.all({
-      schema: Config.option(Config.String("LANEKEEPER_SCHEMA")),
-      directUrl: Config.option(Config.Redacted("LANEKEEPER_DIRECT_URL")),
-      leadership: Config.option(Config.Literals(["lock", "lease"], "LANEKEEPER_LEADERSHIP"))
-    }),
-    ({ directUrl, leadership, schema }) =>
-      layerPostgres({
-        schema: Option.getOrUndefined(schema),
-        directUrl: Option.getOrUndefined(directUrl),
-        leadership: Option.getOrUndefined(leadership)
-      })
+    Settings.read({ schema: Settings.schema, directUrl: Settings.directUrl, leadership: Settings.leadership }),
+    layerPostgres
   )
 )
 

@@ -1,0 +1,173 @@
+/**
+ * Lists all that can be configured. Commands read it, `lanekeeper config` shows what holds, and the README's table is
+ * this list: a setting is added here and nowhere else.
+ */
+import * as Duration from "effect/Duration"
+import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { connectionString, duration, oneOf, type Setting, wholeNumber } from "./Setting.ts"
+import { defaultName, SchemaName } from "./store/postgres/SchemaName.ts"
+
+export * from "./Setting.ts"
+
+const lanes = "maintenance, tick, worker"
+const serving = "maintenance, worker"
+
+export const databaseUrl: Setting<Redacted.Redacted<string>> = {
+  variable: "DATABASE_URL",
+  meaning: "the database",
+  readers: "all",
+  fallback: { shown: "none: it must be set" },
+  example: "give it a connection string, such as postgres://user:password@localhost/app",
+  secret: true,
+  parse: connectionString
+}
+
+export const directUrl: Setting<Redacted.Redacted<string> | undefined> = {
+  variable: "LANEKEEPER_DIRECT_URL",
+  option: "directUrl",
+  meaning: "where the server itself is reached, when `DATABASE_URL` is a pooler",
+  readers: "all",
+  fallback: { shown: "DATABASE_URL", value: undefined },
+  secret: true,
+  parse: connectionString
+}
+
+export const schema: Setting<SchemaName> = {
+  variable: "LANEKEEPER_SCHEMA",
+  option: "schema",
+  flag: "--schema",
+  meaning: "the PostgreSQL schema Lanekeeper lives in; several can share a database",
+  readers: "all",
+  fallback: { shown: defaultName, value: defaultName },
+  parse: (text) =>
+    Result.mapError(
+      Schema.decodeResult(SchemaName)(text),
+      () => "a schema name is 1 to 48 of a-z, 0-9 and _, not beginning with a digit or pg_"
+    )
+}
+
+export const leadership: Setting<"lock" | "lease"> = {
+  variable: "LANEKEEPER_LEADERSHIP",
+  option: "leadership",
+  meaning: "`lock`, or `lease` behind a pooler in transaction mode; the same everywhere",
+  readers: serving,
+  fallback: { shown: "lock", value: "lock" },
+  parse: oneOf("lock", "lease")
+}
+
+const length = (
+  variable: string,
+  option: string | undefined,
+  meaning: string,
+  readers: string,
+  fallback: Duration.Input
+) =>
+  ({
+    variable,
+    option,
+    meaning,
+    readers,
+    fallback: { shown: String(fallback), value: Duration.fromInputUnsafe(fallback) },
+    parse: duration
+  }) satisfies Setting<Duration.Duration>
+
+export const heartbeat = length(
+  "LANEKEEPER_HEARTBEAT",
+  "heartbeat",
+  "how often workers say that they live",
+  lanes,
+  "5 seconds"
+)
+
+export const staleAfter = length(
+  "LANEKEEPER_STALE_AFTER",
+  "staleAfter",
+  "how long a worker may be silent before its jobs are rescued; longer than three heartbeats is wise",
+  lanes,
+  "30 seconds"
+)
+
+export const crashBudget = {
+  variable: "LANEKEEPER_CRASH_BUDGET",
+  option: "crashBudget",
+  meaning: "how many times a job may be rescued; one more and it is dead",
+  readers: lanes,
+  fallback: { shown: "3", value: 3 },
+  parse: wholeNumber(0)
+} satisfies Setting<number>
+
+export const grace = length(
+  "LANEKEEPER_GRACE",
+  "grace",
+  "how long a lane may go on with its statement when the process is stopped",
+  serving,
+  "10 seconds"
+)
+
+export const tickBudget = length(
+  "LANEKEEPER_TICK_BUDGET",
+  "budget",
+  "how long `tick` may take before it begins no further lane",
+  "tick",
+  "30 seconds"
+)
+
+export const healthPort: Setting<number | undefined> = {
+  variable: "LANEKEEPER_HEALTH_PORT",
+  option: "health.port",
+  meaning: "where `/healthz`, `/readyz` and `/metrics` are served; 0 takes a free one",
+  readers: serving,
+  fallback: { shown: "not served", value: undefined },
+  parse: wholeNumber(0, 65_535)
+}
+
+export const healthHost: Setting<string> = {
+  variable: "LANEKEEPER_HEALTH_HOST",
+  option: "health.host",
+  meaning: "the address they are served on; `0.0.0.0` is every one",
+  readers: serving,
+  fallback: { shown: "127.0.0.1", value: "127.0.0.1" },
+  parse: Result.succeed
+}
+
+export const otlpEndpoint: Setting<string | undefined> = {
+  variable: "OTEL_EXPORTER_OTLP_ENDPOINT",
+  meaning: "where OpenTelemetry traces, metrics and logs are sent over HTTP; other `OTEL_*` variables hold too",
+  readers: serving,
+  fallback: { shown: "nowhere", value: undefined },
+  parse: (text) =>
+    /^https?:\/\//.test(text) && URL.canParse(text) ? Result.succeed(text) : Result.fail("it is an http URL")
+}
+
+export const logFormat: Setting<"auto" | "pretty" | "logfmt" | "json"> = {
+  variable: "LANEKEEPER_LOG_FORMAT",
+  flag: "--log-format",
+  meaning: "`pretty`, `logfmt` or `json`; `auto` is `pretty` on a terminal and `logfmt` elsewhere",
+  readers: "all",
+  fallback: { shown: "auto", value: "auto" },
+  parse: oneOf("auto", "pretty", "logfmt", "json")
+}
+
+export const all: ReadonlyArray<Setting<any>> = [
+  databaseUrl,
+  directUrl,
+  schema,
+  leadership,
+  heartbeat,
+  staleAfter,
+  crashBudget,
+  grace,
+  tickBudget,
+  healthPort,
+  healthHost,
+  otlpEndpoint,
+  logFormat
+]
+
+/** What lanes are told, for those who run them. */
+export const laneSettings = { heartbeat, staleAfter, crashBudget }
+
+/** Where the store is, for everything that opens it. */
+export const storeSettings = { url: databaseUrl, directUrl, schema, leadership }

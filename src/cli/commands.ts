@@ -1,0 +1,21 @@
+/** Lists the commands. Adding one is one file and one line here. */
+import * as Command from "effect/cli/Command"
+import { config } from "./config.ts"
+import { dead } from "./dead/index.ts"
+import { jobs } from "./jobs/index.ts"
+import { lanes } from "./lanes.ts"
+import { layerLog, logFormat } from "./logging.ts"
+import { maintenance } from "./maintenance.ts"
+import { migrate } from "./migrate.ts"
+import { queues } from "./queues/index.ts"
+import { tick } from "./tick.ts"
+import { workers } from "./workers.ts"
+
+const commands = [migrate, maintenance, tick, jobs, queues, dead, workers, lanes, config] as const
+
+export const lanekeeper = Command.make("lanekeeper").pipe(
+  Command.withDescription("Durable background jobs on PostgreSQL"),
+  Command.withSubcommands(commands),
+  Command.provide(layerLog),
+  Command.withGlobalFlags([logFormat])
+)

@@ -1,0 +1,87 @@
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { isText, textRule } from "../../EnqueueOptions.ts"
+import { duration } from "../../Setting.ts"
+import { jsonFlag, schemaFlag } from "../flags.ts"
+import type { Enqueued } from "../shapes.ts"
+import { withStore } from "../store.ts"
+
+const payload = Argument.String("payload").pipe(
+  Argument.withDescription("JSON; null without it"),
+  Argument.withDefault("null"),
+  Argument.mapTryCatch(
+    (text): unknown => JSON.parse(text),
+    () => 'the payload is not JSON: quote it for the shell, such as \'{"to": "a@example.com"}\''
+  )
+)
+
+export const enqueue = Command.make(
+  "enqueue",
+  {
+    kind: Argument.String("kind").pipe(
+      Argument.withDescription("The kind of the job"),
+      Argument.filter(
+        (kind) => isText(kind),
+        (kind) => `"${kind}" cannot name a kind: it ${textRule}`
+      )
+    ),
+    payload,
+    queue: Flag.String("queue").pipe(
+      Flag.withDescription("The queue; default without it"),
+      Flag.withDefault("default")
+    ),
+    priority: Flag.Int("priority").pipe(
+      Flag.withDescription("0 runs first, 9 last; 5 without it"),
+      Flag.withDefault(5)
+    ),
+    delay: Flag.String("delay").pipe(
+      Flag.withDescription('How long from now, such as "5 minutes"'),
+      Flag.filterMap(
+        (text) => Result.getSuccess(duration(text)),
+        (text) => `"${text}" is no length of time, such as "5 minutes"`
+      ),
+      Flag.optional
+    ),
+    unique: Flag.String("unique").pipe(Flag.withDescription("A key that lets no second job in"), Flag.optional),
+    maxAttempts: Flag.Int("max-attempts").pipe(Flag.withDescription("How often it is tried"), Flag.optional),
+    tag: Flag.String("tag").pipe(Flag.withDescription("Travels with the job; can be repeated"), Flag.atLeast(0)),
+    schema: schemaFlag,
+    json: jsonFlag
+  },
+  Effect.fn(function* (flags) {
+    const Job = yield* Effect.promise(() => import("../../Job.ts"))
+    const { Client } = yield* Effect.promise(() => import("../../Client.ts"))
+    // What the kind declares in code is not known here: the flags say it.
+    const kind = Job.make(flags.kind, { payload: Schema.Unknown })
+    const { former, id, outcome } = yield* withStore(
+      "jobs",
+      flags,
+      Effect.flatMap(Client, (client) =>
+        client.enqueue(kind, flags.payload, {
+          queue: flags.queue,
+          priority: flags.priority,
+          delay: Option.getOrUndefined(flags.delay),
+          unique: Option.getOrUndefined(flags.unique),
+          maxAttempts: Option.getOrUndefined(flags.maxAttempts),
+          tags: flags.tag.length > 0 ? flags.tag : undefined
+        })
+      )
+    )
+    const told: typeof Enqueued.Type = { id, outcome, former: Option.getOrNull(former) }
+    yield* Console.log(flags.json ? JSON.stringify(told) : `${id} was ${outcome}`)
+  })
+).pipe(
+  Command.withDescription("Enqueue a job by the name of its kind; the payload is stored as it is given"),
+  Command.withExamples([
+    {
+      command: `lanekeeper jobs enqueue send-email '{"to": "a@example.com"}' --queue email --delay "5 minutes"`,
+      description: "One job, in five minutes"
+    }
+  ])
+)

@@ -1,0 +1,205 @@
+/**
+ * What `--json` prints, as Schemas. Lengths of time are milliseconds, times ISO 8601, and what is not there is null.
+ *
+ * Fields are added, never renamed: scripts read them.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { places } from "../domain/Job.ts"
+import type { HistoryLine, JobView, WorkerRow } from "../store/Store.ts"
+import { millis } from "./texts.ts"
+
+const Nullable = Schema.NullOr
+
+export const JobLine = Schema.Struct({
+  id: Schema.String,
+  kind: Schema.String,
+  queue: Schema.String,
+  priority: Schema.Int,
+  place: Schema.Literals(places),
+  attempt: Schema.Int,
+  failures: Schema.Int,
+  crashes: Schema.Int,
+  enqueuedAt: Schema.String,
+  due: Nullable(Schema.String),
+  reason: Nullable(Schema.String)
+})
+
+export const JobDetails = Schema.Struct({
+  ...JobLine.fields,
+  payload: Schema.Unknown,
+  details: Schema.Unknown,
+  history: Schema.Array(
+    Schema.Struct({
+      attempt: Schema.Int,
+      state: Schema.String,
+      worker: Nullable(Schema.Int),
+      reason: Nullable(Schema.String),
+      error: Schema.Unknown,
+      output: Schema.Unknown
+    })
+  )
+})
+
+/** `next` is what `--after` takes for the page that follows. */
+export const JobPage = Schema.Struct({ jobs: Schema.Array(JobLine), next: Nullable(Schema.String) })
+
+export const Enqueued = Schema.Struct({
+  id: Schema.String,
+  outcome: Schema.Literals(["enqueued", "kept", "debounced", "replaced", "merged"]),
+  former: Nullable(Schema.String)
+})
+
+/** What became of each job a command was to move. */
+export const Moved = Schema.Struct({
+  results: Schema.Array(
+    Schema.Struct({ id: Schema.String, outcome: Nullable(Schema.String), error: Nullable(Schema.String) })
+  )
+})
+
+/** How many jobs a filter moved. */
+export const MovedMany = Schema.Struct({ outcome: Schema.String, jobs: Schema.Int })
+
+export const Worker = Schema.Struct({
+  id: Schema.Int,
+  name: Schema.String,
+  state: Schema.Literals(["alive", "silent", "declared dead"]),
+  lastBeat: Schema.Int,
+  kinds: Nullable(Schema.Array(Schema.String)),
+  queues: Nullable(Schema.Array(Schema.String))
+})
+
+export const Workers = Schema.Struct({ workers: Schema.Array(Worker) })
+
+export const QueueState = Schema.Struct({ queue: Schema.String, paused: Schema.Boolean })
+
+export const Finding = Schema.Struct({
+  check: Schema.String,
+  verdict: Schema.Literals(["fine", "notice", "wrong"]),
+  cause: Schema.String,
+  remedy: Nullable(Schema.String)
+})
+
+export const Diagnosis = Schema.Struct({ healthy: Schema.Boolean, findings: Schema.Array(Finding) })
+
+export const Explanation = Schema.Struct({
+  id: Schema.String,
+  place: Schema.Literals(places),
+  findings: Schema.Array(Schema.Struct({ cause: Schema.String, remedy: Nullable(Schema.String) }))
+})
+
+export const Configuration = Schema.Struct({
+  settings: Schema.Array(
+    Schema.Struct({
+      variable: Schema.String,
+      value: Schema.String,
+      from: Schema.Literals(["flag", "environment", "default"]),
+      fault: Nullable(Schema.String)
+    })
+  ),
+  unknown: Schema.Array(Schema.String)
+})
+
+export const SettingsList = Schema.Array(
+  Schema.Struct({
+    variable: Schema.String,
+    option: Nullable(Schema.String),
+    flag: Nullable(Schema.String),
+    meaning: Schema.String,
+    default: Schema.String,
+    readers: Schema.String
+  })
+)
+
+export const Lane = Schema.Struct({
+  lane: Schema.String,
+  class: Schema.String,
+  interval: Schema.Finite,
+  batch: Schema.Int,
+  budget: Schema.Finite
+})
+
+export const Lanes = Schema.Struct({
+  leader: Schema.Struct({ term: Schema.Int, holder: Nullable(Schema.String), leading: Schema.Int }),
+  lanes: Schema.Array(
+    Schema.Struct({
+      ...Lane.fields,
+      last: Nullable(
+        Schema.Struct({
+          ago: Schema.Int,
+          took: Schema.Int,
+          rows: Schema.Int,
+          failures: Schema.Int,
+          error: Nullable(Schema.String)
+        })
+      )
+    })
+  )
+})
+
+export const Tick = Schema.Struct({
+  ran: Schema.Array(
+    Schema.Struct({
+      lane: Schema.String,
+      rows: Schema.Record(Schema.String, Schema.Int),
+      batches: Schema.Int,
+      took: Schema.Finite,
+      drained: Schema.Boolean,
+      error: Nullable(Schema.String)
+    })
+  ),
+  left: Schema.Array(Schema.String)
+})
+
+/** The reason a job gives for where it stands: its last line's. */
+export const reasonOf = ({ history }: JobView): string | null => {
+  const last = history.at(-1)
+  return last === undefined ? null : (last.reason ?? messageOf(last.error))
+}
+
+const messageOf = (error: unknown): string | null => {
+  if (error === null || error === undefined) return null
+  if (typeof error === "string") return error
+  const { message } = error as { readonly message?: unknown }
+  return typeof message === "string" ? message : JSON.stringify(error)
+}
+
+export const jobLine = (view: JobView): typeof JobLine.Type => ({
+  id: view.id,
+  kind: view.kind,
+  queue: view.queue,
+  priority: view.priority,
+  place: view.place,
+  attempt: view.attempt,
+  failures: view.failures,
+  crashes: view.crashes,
+  enqueuedAt: DateTime.formatIso(view.enqueuedAt),
+  due: Option.getOrNull(Option.map(view.due, DateTime.formatIso)),
+  reason: reasonOf(view)
+})
+
+const historyLine = ({ attempt, error, output, reason, state, worker }: HistoryLine) => ({
+  attempt,
+  state,
+  worker: Option.getOrNull(Option.map(worker, Number)),
+  reason,
+  error,
+  output
+})
+
+export const jobDetails = (view: JobView): typeof JobDetails.Type => ({
+  ...jobLine(view),
+  payload: view.payload,
+  details: view.details,
+  history: view.history.map(historyLine)
+})
+
+export const workerLine = (row: WorkerRow, silentAfter: number): typeof Worker.Type => ({
+  id: Number(row.id),
+  name: row.name,
+  state: row.declaredDead ? "declared dead" : millis(row.beatAge) > silentAfter ? "silent" : "alive",
+  lastBeat: millis(row.beatAge),
+  kinds: Option.getOrNull(Option.map(row.serves, ({ kinds }) => kinds)),
+  queues: Option.getOrNull(Option.map(row.serves, ({ queues }) => queues))
+})

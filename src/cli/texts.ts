@@ -1,0 +1,27 @@
+/** Says numbers and times for people. */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+
+/** To the second, or to the millisecond below one. */
+export const rounded = (duration: Duration.Duration) => {
+  const millis = Duration.toMillis(duration)
+  return Duration.format(
+    millis < 1_000 ? Duration.millis(Math.round(millis)) : Duration.seconds(Math.round(millis / 1_000))
+  )
+}
+
+/** The largest unit or two: enough to see how long ago something was. */
+export const roughly = (duration: Duration.Duration) => rounded(duration).split(" ").slice(0, 2).join(" ")
+
+export const millis = (duration: Duration.Duration) => Math.round(Duration.toMillis(duration))
+
+/** Seen from this machine's clock, which only readers look at. */
+export const ago = (time: DateTime.Utc) => Duration.millis(Math.max(0, Date.now() - time.epochMilliseconds))
+
+export const until = (time: DateTime.Utc) => {
+  const left = time.epochMilliseconds - Date.now()
+  return left >= 0 ? `in ${roughly(Duration.millis(left))}` : `${roughly(Duration.millis(-left))} ago`
+}
+
+export const counted = (count: number, one: string, many = `${one}s`) =>
+  `${count.toLocaleString("en")} ${count === 1 ? one : many}`

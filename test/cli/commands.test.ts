@@ -1,0 +1,235 @@
+/** Every command for people and, decoded by its Schema, for scripts. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import { Client } from "../../src/Client.ts"
+import { lanekeeper } from "../../src/cli/commands.ts"
+import * as Shapes from "../../src/cli/shapes.ts"
+import type { JobId } from "../../src/domain/Job.ts"
+import { Store } from "../../src/store/Store.ts"
+import { runCommand } from "../support/commandLine.ts"
+import { answered, command, dies, Note, printed, runNext, test } from "./world.ts"
+
+const failure = (exit: Exit.Exit<unknown, unknown>) =>
+  Exit.isFailure(exit)
+    ? String((Option.getOrUndefined(Cause.findErrorOption(exit.cause)) as Error | undefined)?.message)
+    : assert.fail("it succeeded")
+
+describe("lanekeeper jobs", () => {
+  test(
+    "enqueues, lists and shows jobs [LK-K1]",
+    Effect.gen(function* () {
+      const { id, outcome } = yield* answered(
+        Shapes.Enqueued,
+        "jobs",
+        "enqueue",
+        "note",
+        '{"to": "a"}',
+        "--queue=post",
+        "--priority=2",
+        "--tag=x"
+      )
+      assert.strictEqual(outcome, "enqueued")
+      const kept = ["jobs", "enqueue", "note", "--unique", "one"]
+      const first = yield* answered(Shapes.Enqueued, ...kept)
+      assert.deepStrictEqual(yield* answered(Shapes.Enqueued, ...kept), { ...first, outcome: "kept" })
+      assert.match(yield* printed("jobs", "enqueue", "note", "--delay", "5 minutes"), /^\d+-\d+ was enqueued$/)
+      const { jobs, next } = yield* answered(Shapes.JobPage, "jobs", "list", "--limit", "2")
+      assert.deepStrictEqual(
+        jobs.map(({ place }) => place),
+        ["scheduled", "ready"]
+      )
+      const rest = yield* answered(Shapes.JobPage, "jobs", "list", "--after", next!)
+      assert.deepStrictEqual([rest.jobs.map((job) => job.id), rest.next], [[id], null])
+      const ofQueue = yield* answered(Shapes.JobPage, "jobs", "list", "--queue", "post", "--place", "ready")
+      assert.deepStrictEqual(
+        ofQueue.jobs.map((job) => job.id),
+        [id]
+      )
+      const details = yield* answered(Shapes.JobDetails, "jobs", "show", id)
+      assert.deepInclude(details, { id, queue: "post", priority: 2, place: "ready", attempt: 0 })
+      assert.deepStrictEqual([details.payload, details.details], [{ to: "a" }, { tags: ["x"] }])
+      assert.match(yield* printed("jobs", "show", id), /kind +note\nqueue +post, priority 2\nplace +ready/)
+      assert.match(yield* printed("jobs", "list"), /^id +kind +queue +place .*\n.*scheduled.* in \d/)
+    })
+  )
+
+  test(
+    "shows the history of a job, and nothing a terminal would obey [LK-N3]",
+    Effect.gen(function* () {
+      const { id } = yield* Note.enqueue("\u001b[2Jgone", { queue: "post" })
+      yield* runNext("post", { _tag: "Died", reason: "no use \u001b[31m", error: { message: "boom" } })
+      const { history, place } = yield* answered(Shapes.JobDetails, "jobs", "show", id)
+      assert.strictEqual(place, "dead")
+      assert.deepInclude(history[0], { attempt: 1, state: "died", reason: "no use \u001b[31m" })
+      const text = (yield* printed("jobs", "show", id)) + (yield* printed("dead", "list"))
+      assert.include(text, "no use")
+      assert.notInclude(text, "\u001b")
+    })
+  )
+
+  test(
+    "cancels and retries the jobs it is given, and says of each what became of it [LK-K1]",
+    Effect.gen(function* () {
+      const store = yield* Store
+      const later = yield* Note.enqueue(1, { delay: "1 hour" })
+      const other = yield* Note.enqueue(1, { queue: "run" })
+      const { id: running } = yield* runNext("run")
+      assert.strictEqual(running, other.id)
+      const retried = yield* answered(Shapes.Moved, "jobs", "retry", later.id)
+      assert.deepStrictEqual(retried.results, [{ id: later.id, outcome: "is ready", error: null }])
+      const { exit } = yield* command("jobs", "cancel", later.id, running)
+      assert.strictEqual(failure(exit), "Nothing was changed: cancel 2 jobs needs --yes")
+      const cancelled = yield* answered(Shapes.Moved, "jobs", "cancel", "--yes", later.id, running, "3-99999")
+      assert.deepStrictEqual(cancelled.results, [
+        { id: later.id, outcome: "is cancelled", error: null },
+        { id: running, outcome: "is being cancelled: its worker interrupts it", error: null },
+        { id: "3-99999", outcome: null, error: "There is no job 3-99999: it may have passed its retention" }
+      ])
+      const view = Option.getOrThrow(yield* store.show(later.id))
+      assert.strictEqual(view.history.at(-1)?.reason, "cancelled at the command line")
+      const again = yield* command("jobs", "cancel", later.id)
+      assert.strictEqual(failure(again.exit), `The job ${later.id} is cancelled and was not cancelled: it is over`)
+    })
+  )
+
+  test(
+    "refuses what is no id, no JSON and no such job, each in a sentence [LK-K1]",
+    Effect.gen(function* () {
+      const unknown = yield* command("jobs", "show", "3-7")
+      assert.strictEqual(failure(unknown.exit), "There is no job 3-7: it may have passed its retention")
+      for (const [args, sentence] of [
+        [["jobs", "show", "seven"], '"seven" is no id of a job: one looks like 3-1742'],
+        [["jobs", "enqueue", "note", "{to: 1}"], "the payload is not JSON"],
+        [["jobs", "enqueue", "note", "--delay", "soon"], '"soon" is no length of time']
+      ] as const) {
+        const { exit, stderr, stdout } = yield* command(...args)
+        assert.isTrue(Exit.isFailure(exit))
+        assert.include(stdout + stderr, sentence)
+      }
+      const wrong = yield* command("jobs", "enqueue", "note", "--priority", "12")
+      assert.match(failure(wrong.exit), /priority/)
+    })
+  )
+})
+
+describe("lanekeeper dead", () => {
+  const bury = Effect.fnUntraced(function* (...queues: ReadonlyArray<string>) {
+    const ids: Array<JobId> = []
+    for (const queue of queues) {
+      yield* Note.enqueue(1, { queue })
+      ids.push((yield* runNext(queue, dies)).id)
+    }
+    return ids
+  })
+
+  test(
+    "lists the dead with their reasons, drives them again and purges them [LK-K1]",
+    Effect.gen(function* () {
+      const store = yield* Store
+      const [a, b, c, d] = yield* bury("a", "b", "a", "c")
+      const { jobs, next } = yield* answered(Shapes.JobPage, "dead", "list")
+      assert.deepStrictEqual([jobs.map(({ id }) => id), next], [[d, c, b, a], null])
+      assert.strictEqual(jobs[0]?.reason, "it was no use")
+      assert.match(yield* printed("dead", "list", "--queue", "b"), /^id .*reason\n.* b .*it was no use$/)
+      const driven = yield* answered(Shapes.MovedMany, "dead", "redrive", "--queue", "a")
+      assert.deepStrictEqual(driven, { outcome: "driven again", jobs: 2 })
+      assert.deepStrictEqual(yield* store.place(a!), Option.some("ready"))
+      const one = yield* answered(Shapes.Moved, "dead", "redrive", b!)
+      assert.deepStrictEqual(one.results, [{ id: b!, outcome: "driven again", error: null }])
+      const asked = yield* command("dead", "purge", "--kind", "note")
+      assert.strictEqual(failure(asked.exit), "Nothing was changed: purge every dead job of kind note needs --yes")
+      assert.strictEqual(yield* printed("dead", "purge", "--kind", "other", "--yes"), "0 jobs purged")
+      assert.strictEqual(yield* printed("dead", "purge", "--all", "--yes"), "1 job purged")
+      assert.deepStrictEqual(yield* store.place(d!), Option.none())
+      assert.strictEqual(yield* printed("dead", "list"), "No job is dead")
+    })
+  )
+
+  test(
+    "wants to know which jobs, by name or by a filter [LK-K1]",
+    Effect.gen(function* () {
+      const sentence = "Say which jobs: their ids, or --kind, --queue or --all"
+      assert.strictEqual(failure((yield* command("dead", "purge", "--yes")).exit), sentence)
+      assert.strictEqual(failure((yield* command("dead", "redrive", "3-1", "--all")).exit), sentence)
+    })
+  )
+})
+
+describe("lanekeeper queues", () => {
+  test(
+    "pauses a queue for everybody, and resumes it [LK-I1] [LK-K1]",
+    Effect.gen(function* () {
+      const { pausedQueues } = yield* Store
+      assert.deepStrictEqual(yield* answered(Shapes.QueueState, "queues", "pause", "post"), {
+        queue: "post",
+        paused: true
+      })
+      assert.deepStrictEqual(yield* pausedQueues, ["post"])
+      assert.strictEqual(yield* printed("queues", "resume", "post"), "post is open")
+      assert.deepStrictEqual(yield* pausedQueues, [])
+    })
+  )
+})
+
+describe("lanekeeper workers", () => {
+  test(
+    "shows who works, what each serves, and who was declared dead [LK-K1]",
+    Effect.gen(function* () {
+      const store = yield* Store
+      assert.strictEqual(yield* printed("workers"), "No worker is registered")
+      yield* store.register("box:1", { kinds: ["note"], queues: ["post", "bulk"] })
+      const dead = yield* store.register("box:2")
+      yield* store.declareDead(dead, 0)
+      const { workers } = yield* answered(Shapes.Workers, "workers")
+      assert.deepInclude(workers[0], { name: "box:1", state: "alive", kinds: ["note"], queues: ["post", "bulk"] })
+      assert.deepInclude(workers[1], { name: "box:2", state: "declared dead", kinds: null })
+      assert.match(yield* printed("workers"), /box:1 +alive .* ago +post, bulk +note\n/)
+    })
+  )
+})
+
+describe("lanekeeper lanes and tick", () => {
+  test(
+    "say what they say to scripts, too [LK-K1]",
+    Effect.gen(function* () {
+      const { left, ran } = yield* answered(Shapes.Tick, "tick")
+      assert.strictEqual(left.length, 0)
+      assert.includeMembers(
+        ran.map(({ lane }) => lane),
+        ["promote"]
+      )
+      const { lanes } = yield* answered(Shapes.Lanes, "lanes")
+      assert.deepInclude(lanes[0], { lane: "promote", interval: 250 })
+      assert.isNotNull(lanes[0]?.last)
+    })
+  )
+})
+
+describe("The command line", () => {
+  it.live("offers --json wherever it answers something [LK-K1]", () =>
+    Effect.gen(function* () {
+      const silent = ["migrate", "maintenance"] // one tells what it did, the other serves
+      const tops = lanekeeper.subcommands.flatMap(({ commands }) => commands)
+      for (const top of tops) {
+        const leaves = top.subcommands.flatMap(({ commands }) => commands.map(({ name }) => [top.name, name]))
+        for (const path of leaves.length > 0 ? leaves : [[top.name]]) {
+          const { stdout } = yield* runCommand([...path, "--help"], {})
+          assert.strictEqual(stdout.includes("--json"), !silent.includes(top.name), path.join(" "))
+        }
+      }
+    })
+  )
+
+  test(
+    "keeps its log off the answer [LK-K7]",
+    Effect.gen(function* () {
+      const client = yield* Client
+      yield* client.pauseQueue("x")
+      const { stdout } = yield* command("lanes", "--json", "--log-level", "all", "--log-format", "json")
+      assert.doesNotThrow(() => JSON.parse(stdout))
+    })
+  )
+})
