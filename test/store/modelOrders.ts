@@ -143,7 +143,8 @@ const skipped = Effect.fnUntraced(function* (reached: Reached, caller: number, c
   const whole = "limit" in command ? { ...command, limit: 1_000 } : command
   const before = placed(trial.contents)
   yield* perform(trial, reached.known[caller]!, "trial", whole)
-  const moved = [...placed(trial.contents)].filter(([id, pointer]) => before.get(id) !== pointer).map(([id]) => id)
+  const after = placed(trial.contents)
+  const moved = [...before].filter(([id, pointer]) => after.get(id) !== pointer).map(([id]) => id)
   const { cancelled, dead, ready, scheduled } = answer as Moved
   return subsets(moved, moved.length - (cancelled + dead + ready + scheduled))
 })

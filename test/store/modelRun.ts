@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Ending } from "../../src/domain/Attempt.ts"
+import type { Event, FollowUp } from "../../src/domain/Event.ts"
 import { type JobId, makeId, places } from "../../src/domain/Job.ts"
 import * as Contents from "../../src/store/memory/Contents.ts"
 import { makeMemory } from "../../src/store/memory/index.ts"
@@ -246,14 +247,25 @@ export const survey = (subject: Subject) => subject.during(surveyOf(subject))
 const surveyOf = Effect.fnUntraced(function* ({ now, store }: Subject) {
   const pages = yield* Effect.forEach(places, (place) => store.page({ place, limit: 1_000 }), { concurrency: 4 })
   const [paused, workers] = yield* Effect.all([store.pausedQueues, store.workers], { concurrency: 2 })
+  yield* store.tendEvents({ limit: 1_000, keep: Duration.days(30), undelivered: true })
+  const events = yield* store.events({ after: 0n, limit: 1_000 })
   const time = now()
   const views = pages.flat()
+  const scripted = ({ kind }: JobView) => kind !== aside.kind
   return {
     views,
     workers,
     tell: (names: Names) => ({
-      places: Object.fromEntries(places.map((place, index) => [place, pages[index]!.map(tellView(names, time))])),
+      places: Object.fromEntries(
+        places.map((place, index) => [place, pages[index]!.filter(scripted).map(tellView(names, time))])
+      ),
       paused,
+      // Those of one move have no order among themselves.
+      events: events.map((event) => tellEvent(names, event)).toSorted(),
+      followUps: views
+        .filter((view) => !scripted(view))
+        .map((view) => tellFollowUp(names, view))
+        .toSorted(),
       workers: workers.map(({ beats, id, name }) => ({ worker: names.get(`worker ${id}`), name, beats }))
     })
   }
@@ -292,10 +304,13 @@ export const difference = (one: unknown, other: unknown, path = ""): string | un
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null
 
-const newJob = ({ at, deadline, in: delay, ...job }: ScriptedJob, name: string, now: number): NewJob => ({
+const aside: FollowUp = { kind: "follow-up", queue: "aside", priority: 5 }
+const followUps = { rescued: aside, died: aside }
+
+const newJob = ({ at, deadline, followed, in: delay, ...job }: ScriptedJob, name: string, now: number): NewJob => ({
   ...job,
   payload: { name },
-  details: { of: name },
+  details: { of: name, ...(followed === true ? { followUps } : {}) },
   runIn: delay === undefined ? undefined : Duration.hours(delay),
   runAt: at === undefined ? undefined : DateTime.makeUnsafe(Math.floor(now) + at * hour),
   deadline: deadline === undefined ? undefined : Duration.hours(deadline)
@@ -360,6 +375,17 @@ const tellClaimed = (names: Names, claimed: Claimed, now: number) => ({
   deadline: Option.getOrNull(Option.map(claimed.deadline, Duration.toHours)),
   begun: claimed.begun
 })
+
+const tellEvent = (names: Names, { attempt, details, job, type }: Event): string => {
+  const { name: _, silentMs: __, worker, ...rest } = details
+  const from = worker === undefined ? null : (names.get(`worker ${String(worker)}`) ?? "nobody")
+  return JSON.stringify([names.get(`job ${job}`), attempt, type, from, Object.entries(rest).toSorted()])
+}
+
+const tellFollowUp = (names: Names, { payload, place, queue }: JobView): string => {
+  const { job, ...rest } = payload as { readonly job: JobId }
+  return JSON.stringify([names.get(`job ${job}`), place, queue, Object.entries(rest).toSorted()])
+}
 
 const tellView =
   (names: Names, now: number) =>

@@ -14,6 +14,8 @@ export interface ScriptedJob {
   readonly in?: number | undefined
   readonly at?: number | undefined
   readonly deadline?: number | undefined
+  /** It declares what is to follow when it is rescued or dies. */
+  readonly followed?: boolean | undefined
 }
 
 export type ScriptedEnding =
@@ -103,7 +105,8 @@ const scriptedJob: Arbitrary.Arbitrary<ScriptedJob> = weighted<ScriptedJob>(
   [3, Arbitrary.all({ queue, kind: oneOf("x", "x", "y"), priority: oneOf(5, 5, 0, 9) })],
   [1, Arbitrary.all({ queue, kind: constant("x"), priority: constant(5), in: oneOf(1, 2, 0, 11) })],
   [1, Arbitrary.all({ queue, kind: constant("x"), priority: constant(5), at: oneOf(1.5, 0.5, -0.5) })],
-  [2, Arbitrary.all({ queue, kind: constant("x"), priority: oneOf(5, 0), deadline: oneOf(1, 2) })]
+  [2, Arbitrary.all({ queue, kind: constant("x"), priority: oneOf(5, 0), deadline: oneOf(1, 2) })],
+  [2, Arbitrary.all({ queue, kind: constant("x"), priority: constant(5), followed: constant(true) })]
 )
 
 const ending: Arbitrary.Arbitrary<ScriptedEnding> = weighted<ScriptedEnding>(
