@@ -17,7 +17,8 @@ const floors: Readonly<Record<string, number>> = {
   roles: 4,
   cli: 5,
   http: 5,
-  dashboard: 5
+  dashboard: 5,
+  testkit: 5
 }
 
 const frame = [

@@ -1,9 +1,13 @@
 /** Lists the public names; nothing else is exported. */
+export * as Attempt from "./Attempt.ts"
 export { Client } from "./Client.ts"
 export { type JobId, parseId, type Place } from "./domain/Job.ts"
+export { InvalidWorkerOptions } from "./dispatch/Settings.ts"
 export { Dispatcher, MaintenanceOnly } from "./Dispatcher.ts"
 export { type EnqueueError, InvalidOption, InvalidPayload, PayloadTooLarge } from "./EnqueueError.ts"
 export type { EnqueueOptions, UniqueOptions } from "./EnqueueOptions.ts"
+export type { Decision, FailurePolicy } from "./FailurePolicy.ts"
+export { HandlerFault, type Handlers, type Handles } from "./Handlers.ts"
 export * as Job from "./Job.ts"
 export * as Lanekeeper from "./Lanekeeper.ts"
 export { InvalidLaneOptions } from "./lanes/Configured.ts"

@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
 import type * as Scope from "effect/Scope"
 import { hostname } from "node:os"
 import { jittered } from "../jitter.ts"
@@ -35,6 +36,8 @@ export const defaultHolder = `${hostname()}:${process.pid}`
 export const campaigning = Effect.fnUntraced(function* (take: Effect.Effect<Held, LeadershipLost, Scope.Scope>) {
   const current = yield* Ref.make(Option.none<Term>())
   const silent = yield* Ref.make(false)
+  // Roles that share a process do not compete with each other: what leads is the process.
+  const turn = yield* Semaphore.make(1)
 
   const oneTerm = <E, R>(lanes: Effect.Effect<void, E, R>) =>
     Effect.gen(function* () {
@@ -64,7 +67,8 @@ export const campaigning = Effect.fnUntraced(function* (take: Effect.Effect<Held
         schedule: Schedule.forever.pipe(Schedule.addDelay(() => jittered(retryAfter))),
         while: (how) => how === "lost"
       }),
-      Effect.asVoid
+      Effect.asVoid,
+      turn.withPermits(1)
     ) as Effect.Effect<void, E, Exclude<R, Scope.Scope>>
 
   return { lead: lead as <E, R>(lanes: Effect.Effect<void, E, R>) => Effect.Effect<void, E, R>, term: Ref.get(current) }
