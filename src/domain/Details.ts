@@ -1,6 +1,6 @@
 import type { FollowUps } from "./Event.ts"
 
-/** What travels with a job beside its payload. The store carries it and reads none of it but the follow-ups. */
+/** What travels with a job beside its payload. The store carries it and reads little of it. */
 export interface Details {
   /** The version of the kind that encoded the payload. 1 is not written. */
   readonly version?: number
@@ -15,6 +15,8 @@ export interface Details {
   readonly trace?: Trace
   /** What is enqueued, in the same transaction, when the job is rescued or dies. The store reads it then. */
   readonly followUps?: FollowUps
+  /** `false`: when the job has completed or was cancelled, nothing of it is kept. The store reads it then. */
+  readonly keep?: false
 }
 
 /** The span that enqueued. */

@@ -72,11 +72,13 @@ export const hang = Duration.seconds(30) // the server ends a statement of its o
 
 const longestBackoff = Duration.seconds(30)
 
+/** Rows by outcome, without those that did not come about. */
+export const counted = (rows: Readonly<Record<string, number>>): Batch["rows"] =>
+  Object.fromEntries(Object.entries(rows).filter(([, count]) => count > 0))
+
 /** What a move of many jobs reports. */
 export const moved = ({ cancelled, dead, queues, ready, scheduled }: Moved, isFull: (total: number) => boolean) => {
-  const rows = Object.fromEntries(
-    Object.entries({ ready, scheduled, dead, cancelled }).filter(([, jobs]) => jobs > 0)
-  ) as Readonly<Record<string, number>>
+  const rows = counted({ ready, scheduled, dead, cancelled })
   return { rows, full: isFull(totalOf(rows)), wake: queues } satisfies Batch
 }
 

@@ -1,11 +1,22 @@
 /** Lists the lanes. Adding one is one file and one line here. */
 import type { Lane } from "./Lane.ts"
+import { liveness } from "./liveness.ts"
 import { promote } from "./promote.ts"
 import { rescueCallback } from "./rescueCallback.ts"
 import { rescueDeadline } from "./rescueDeadline.ts"
 import { rescueStale } from "./rescueStale.ts"
+import { retention } from "./retention.ts"
+import { slots } from "./slots.ts"
 
-export const lanes: ReadonlyArray<Lane> = [promote, rescueStale, rescueDeadline, rescueCallback]
+export const lanes: ReadonlyArray<Lane> = [
+  promote,
+  rescueStale,
+  rescueDeadline,
+  rescueCallback,
+  slots,
+  retention,
+  liveness
+]
 
 /** What every start does once, leading or not, in this order. */
 export const recovery: ReadonlyArray<Lane> = [rescueStale, rescueDeadline, rescueCallback, promote]

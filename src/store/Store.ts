@@ -15,6 +15,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { Acceptance, Ending, EndState } from "../domain/Attempt.ts"
 import type { Event, EventId } from "../domain/Event.ts"
 import type { JobId, Place } from "../domain/Job.ts"
+import type { Upkeep } from "./Upkeep.ts"
 
 export type WorkerId = bigint & Brand.Brand<"lanekeeper/WorkerId">
 export type LeaseId = bigint & Brand.Brand<"lanekeeper/LeaseId">
@@ -256,7 +257,7 @@ export interface PageOptions {
 
 export class Store extends Context.Service<
   Store,
-  {
+  Upkeep & {
     /** – → ready or scheduled. All of them or none; ids in the order given. */
     readonly enqueue: (jobs: ReadonlyArray<NewJob>) => Effect.Effect<ReadonlyArray<JobId>, SqlError>
     /** – → ready or scheduled, one after another, unless their keys say otherwise. All of them or none. */

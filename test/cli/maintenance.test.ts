@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { lanes } from "../../src/lanes/index.ts"
 import { layerPostgres } from "../../src/store/postgres/index.ts"
 import { Store, type Term, UnderTerm } from "../../src/store/Store.ts"
 import { job } from "../store/suiteWorld.ts"
@@ -227,8 +228,8 @@ describe("lanekeeper tick", () => {
       const { left, ran } = JSON.parse(stdout)
       assert.deepStrictEqual(left, [])
       assert.deepInclude(ran[0], { lane: "promote", rows: { ready: 2 }, error: null })
-      assert.lengthOf(ran, 4)
-      assert.lengthOf(yield* store.laneRuns, 4)
+      assert.lengthOf(ran, lanes.length)
+      assert.lengthOf(yield* store.laneRuns, lanes.length)
       const again = yield* tick("--lane", "promote")
       assert.match(again.stdout, /^promote: nothing to do \(\d+ ms\)\n$/)
     })
@@ -252,7 +253,7 @@ describe("lanekeeper tick", () => {
       const unknown = yield* tick("--lane", "promot")
       assert.deepStrictEqual(
         [unknown.code, unknown.stderr],
-        [1, 'There is no lane "promot": there are promote, rescue-stale, rescue-deadline, rescue-callback\n']
+        [1, `There is no lane "promot": there are ${lanes.map(({ name }) => name).join(", ")}\n`]
       )
       yield* sql`ALTER TABLE lanekeeper.wait RENAME TO wait_elsewhere`
       const broken = yield* tick()

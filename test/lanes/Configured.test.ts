@@ -16,7 +16,10 @@ describe("The options of lanes", () => {
           ["promote", "user-visible", 250, 1_000],
           ["rescue-stale", "user-visible", 5_000, 500],
           ["rescue-deadline", "user-visible", 5_000, 500],
-          ["rescue-callback", "user-visible", 5_000, 500]
+          ["rescue-callback", "user-visible", 5_000, 500],
+          ["slots", "storage", 1_000, 1_000],
+          ["retention", "hygiene", 60_000, 1_000],
+          ["liveness", "hygiene", 60_000, 1_000]
         ]
       )
       assert.deepInclude(configured, {
@@ -49,7 +52,7 @@ describe("The options of lanes", () => {
       assert.deepStrictEqual(message.split("\n"), [
         "staleAfter (LANEKEEPER_STALE_AFTER) is 5s: it is longer than the heartbeat, 5s",
         "crashBudget (LANEKEEPER_CRASH_BUDGET) is -1: it is a whole number from 0",
-        'There is no lane "promot": there are promote, rescue-stale, rescue-deadline, rescue-callback',
+        `There is no lane "promot": there are ${lanes.map(({ name }) => name).join(", ")}`,
         "The interval of promote is 0: it is longer than nothing",
         "The batch of rescue-stale is 10001: it is from 1 to 10,000"
       ])

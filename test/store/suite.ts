@@ -18,6 +18,7 @@ import { reads } from "./suiteReads.ts"
 import { single } from "./suiteSingle.ts"
 import { workers } from "./suiteWorkers.ts"
 import { uniques } from "./suiteUnique.ts"
+import { upkeep } from "./suiteUpkeep.ts"
 import { makeWorld, type World } from "./suiteWorld.ts"
 
 export interface StoreUnderTest<R> {
@@ -71,5 +72,8 @@ export const suite = <R>({ elapse, empty, it }: StoreUnderTest<R>): void => {
   })
   describe("reads", () => {
     reads(test)
+  })
+  describe("upkeep", () => {
+    upkeep(test)
   })
 }

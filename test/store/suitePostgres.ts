@@ -16,7 +16,11 @@ export const elapse = Effect.fnUntraced(function* (time: Duration.Input) {
     timed AS (UPDATE lanekeeper.timed SET run_at = run_at - time FROM passed),
     keys AS (UPDATE lanekeeper.unique_key SET enqueued_at = enqueued_at - time FROM passed),
     waits AS (UPDATE lanekeeper.wait SET expires_at = expires_at - time FROM passed),
-    workers AS (UPDATE lanekeeper.worker SET beat_at = beat_at - time FROM passed),
+    workers AS (
+      UPDATE lanekeeper.worker SET beat_at = beat_at - time, declared_dead_at = declared_dead_at - time FROM passed
+    ),
+    dead AS (UPDATE lanekeeper.dead SET died_at = died_at - time FROM passed),
+    looks AS (UPDATE lanekeeper.look SET again_at = again_at - time FROM passed),
     watch AS (UPDATE lanekeeper.watch SET since = since - time, looked_at = looked_at - time FROM passed),
     leader AS (UPDATE lanekeeper.leader SET since = since - time, expires_at = expires_at - time FROM passed),
     events AS (UPDATE lanekeeper.outbox SET at = at - time, taken_at = taken_at - time FROM passed),
@@ -40,7 +44,8 @@ export const empty = Effect.gen(function* () {
     "queue",
     "unique_key",
     "outbox",
-    "lane_run"
+    "lane_run",
+    "look"
   ]) {
     yield* sql.unsafe(`DELETE FROM lanekeeper.${table}`)
   }

@@ -45,6 +45,8 @@ export interface Job {
   attempt: number
   failures: number
   crashes: number
+  /** When it came to where it stands. */
+  since: Time
   /** Why somebody wants the running attempt cancelled. */
   cancelling: string | undefined
   readonly history: Array<Line>
@@ -68,6 +70,7 @@ export interface Worker {
   beats: number
   beatAt: Time
   dead: boolean
+  deadSince: Time | undefined
 }
 
 export interface Told {
@@ -91,6 +94,8 @@ export interface Contents {
   readonly workers: Map<WorkerId, Worker>
   /** The last job enqueued under each key. */
   readonly uniques: Map<string, JobId>
+  /** The instant of the move that is being made. */
+  now: Time
   readonly paused: Set<string>
   /** `until` is when the lead runs out. */
   leader: { term: bigint; holder: string | undefined; since: Time; until: Time }
@@ -107,6 +112,7 @@ export const make = (): Contents => ({
   leases: new Map(),
   workers: new Map(),
   uniques: new Map(),
+  now: 0,
   paused: new Set(),
   leader: { term: 0n, holder: undefined, since: 0, until: -Infinity },
   watch: { since: -Infinity, lookedAt: -Infinity },
@@ -119,6 +125,7 @@ export const make = (): Contents => ({
 export const put = (contents: Contents, job: Job, pointer: Pointer): Place => {
   remove(contents, job)
   job.pointer = pointer
+  job.since = contents.now
   contents.at[pointer.place].add(job)
   if (pointer.place === "running") pointer.lease.jobs.add(job)
   return pointer.place

@@ -24,6 +24,7 @@ export const enqueue = (contents: Contents, now: Time, newJobs: ReadonlyArray<Ne
       attempt: 0,
       failures: 0,
       crashes: 0,
+      since: now,
       cancelling: undefined,
       history: []
     }

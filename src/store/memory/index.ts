@@ -18,6 +18,7 @@ import * as leading from "./leading.ts"
 import * as reads from "./reads.ts"
 import * as single from "./single.ts"
 import { enqueueUnique } from "./unique.ts"
+import * as upkeep from "./upkeep.ts"
 import * as workers from "./workers.ts"
 
 /** What runs when the open transaction commits. */
@@ -33,7 +34,10 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
       move: (contents: Contents.Contents, now: Contents.Time, ...args: Args) => A
     ) =>
     (...args: Args): Effect.Effect<A> =>
-      Effect.map(Clock.currentTimeMillis, (now) => move(contents, now, ...args))
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        contents.now = now
+        return move(contents, now, ...args)
+      })
 
   /** Undoes what failed by going back to how it was. Nobody else is held off meanwhile, as a database would. */
   const atomically = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -108,6 +112,10 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     eventsDelivered: at(events.eventsDelivered),
     eventsGivenBack: at(events.eventsGivenBack),
     events: at(events.events),
+    reclaim: underTerm({ emptied: 0, evacuated: 0, cleared: 0, full: false }, upkeep.reclaim),
+    storage: Effect.sync(upkeep.storage),
+    retire: underTerm({ dead: 0, keys: 0 }, upkeep.retire),
+    trimWorkers: underTerm(0, upkeep.trimWorkers),
     place: at(reads.place),
     show: at(reads.show),
     page: at(reads.page)

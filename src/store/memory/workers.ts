@@ -6,7 +6,7 @@ import { byNumber, compare, type Contents, type Lease, type Time } from "./Conte
 
 export const register = (contents: Contents, now: Time, name: string, serves?: Serves): WorkerId => {
   const id = ++contents.numbers.worker as unknown as WorkerId
-  contents.workers.set(id, { id, name, serves, beats: 0, beatAt: now, dead: false })
+  contents.workers.set(id, { id, name, serves, beats: 0, beatAt: now, dead: false, deadSince: undefined })
   return id
 }
 
@@ -34,10 +34,10 @@ export const workers = (contents: Contents, now: Time): ReadonlyArray<WorkerRow>
     beatAge: Duration.millis(now - beatAt)
   }))
 
-export const declareDead = (contents: Contents, _now: Time, id: WorkerId, beats: number): boolean => {
+export const declareDead = (contents: Contents, now: Time, id: WorkerId, beats: number): boolean => {
   const worker = contents.workers.get(id)
   if (worker === undefined || worker.dead || worker.beats !== beats) return false
-  worker.dead = true
+  Object.assign(worker, { dead: true, deadSince: now })
   return true
 }
 
@@ -50,7 +50,8 @@ export const watch = (
   const { lookedAt, since } = contents.watch
   contents.watch = { since: now - lookedAt > threshold / 2 ? now : since, lookedAt: now }
   for (const worker of contents.workers.values()) {
-    if (now - Math.max(worker.beatAt, contents.watch.since) > threshold) worker.dead = true
+    const silent = now - Math.max(worker.beatAt, contents.watch.since)
+    if (!worker.dead && silent > threshold) Object.assign(worker, { dead: true, deadSince: now })
   }
   return [...contents.workers.values()]
     .filter(({ dead, id }) => dead && held(contents, id).length > 0)

@@ -57,14 +57,16 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     ticket: ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"],
     timed: all,
     wait: all,
-    dead: ["SELECT", "INSERT", "DELETE"],
+    dead: all,
     outbox: all,
     outbox_mark: ["SELECT", "UPDATE"],
     lease: ["SELECT", "UPDATE", "DELETE"],
     worker: all,
     leader: ["SELECT", "UPDATE"],
     watch: ["SELECT", "UPDATE"],
-    lane_run: ["SELECT", "INSERT", "UPDATE"]
+    lane_run: ["SELECT", "INSERT", "UPDATE"],
+    unique_key: ["SELECT", "UPDATE", "DELETE"],
+    look: ["SELECT", "INSERT", "UPDATE"]
   },
   viewer: Object.fromEntries(
     [
@@ -82,6 +84,7 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
       "worker",
       "leader",
       "lane_run",
+      "look",
       "jobs"
     ].map((table) => [table, ["SELECT"]])
   ),

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { SqlError } from "effect/sql/SqlError"
 import { history } from "./migrations/jobs/bury.ts"
+import { holdsTerm } from "./upkeep/holdsTerm.ts"
 import { defaultName, quoted, type SchemaName } from "./SchemaName.ts"
 import { int8s } from "./parameters.ts"
 
@@ -41,11 +42,17 @@ export class Slots extends Context.Service<
   static readonly layer = (options: { readonly schema?: SchemaName | undefined } = {}) =>
     Layer.effect(
       Slots,
-      Effect.map(PgClient, (sql) => make(sql, quoted(options.schema ?? defaultName)))
+      Effect.map(PgClient, (sql) => slotsOn(sql, quoted(options.schema ?? defaultName)))
     )
 }
 
-const make = (sql: PgClient, schema: string) => {
+/** What an ending without history leaves is nobody's to keep: it counts as past retention at once. */
+export const pastRetention = (schema: string, body: string, done: string) =>
+  `(${done}.ended_at < clock_timestamp() - (SELECT retention FROM ${schema}.ring) OR ${body}.details -> 'keep' = 'false')`
+
+export const slotsOn = (sql: PgClient, schema: string) => {
+  const allowed = holdsTerm(sql, schema)
+
   const emptyStorage = Effect.fnUntraced(
     function* (tables: ReadonlyArray<string>, lock: ReadonlyArray<string>, isOver: string) {
       // Looked at without a lock first: the look can take long, and usually says no.
@@ -57,7 +64,7 @@ const make = (sql: PgClient, schema: string) => {
       return yield* sql.withTransaction(
         Effect.gen(function* () {
           for (const statement of lock) yield* sql.unsafe(statement)
-          if (!(yield* over)) return "used" as const
+          if (!(yield* allowed) || !(yield* over)) return "used" as const
           yield* sql.unsafe(`TRUNCATE ${tables.join(", ")}`)
           return "emptied" as const
         })
@@ -75,8 +82,7 @@ const make = (sql: PgClient, schema: string) => {
       `SELECT NOT EXISTS (SELECT FROM ${schema}.lease WHERE lease.slot = ${slot}) AND NOT EXISTS (
         SELECT FROM ${schema}.job_${slot} AS body WHERE NOT EXISTS (
           SELECT FROM ${schema}.attempt_end_${slot} AS done WHERE done.job = body.id
-          AND (done.final IN ('moved', 'dead')
-            OR done.final IS NOT NULL AND done.ended_at < clock_timestamp() - (SELECT retention FROM ${schema}.ring))
+          AND (done.final IN ('moved', 'dead') OR done.final IS NOT NULL AND ${pastRetention(schema, "body", "done")})
         )
       ) AS over`
     )
@@ -151,10 +157,10 @@ const make = (sql: PgClient, schema: string) => {
 
   const clearAtticStatement = `
     WITH over AS MATERIALIZED (
-      SELECT job, slot FROM ${schema}.attempt_end_0
-      WHERE (final = 'dead' OR final <> 'revived' AND ended_at < clock_timestamp() - (SELECT retention FROM ${schema}.ring))
-        AND NOT EXISTS (SELECT FROM ${schema}.lease WHERE lease.jobs @> attempt_end_0.job AND lease.slot = attempt_end_0.slot)
-      LIMIT $1 FOR UPDATE SKIP LOCKED
+      SELECT done.job, done.slot FROM ${schema}.attempt_end_0 AS done JOIN ${schema}.job_0 AS body ON body.id = done.job AND body.slot = done.slot
+      WHERE (final = 'dead' OR final <> 'revived' AND ${pastRetention(schema, "body", "done")})
+        AND NOT EXISTS (SELECT FROM ${schema}.lease WHERE lease.jobs @> done.job AND lease.slot = done.slot)
+      LIMIT $1 FOR UPDATE OF done SKIP LOCKED
     ), bodies AS (
       DELETE FROM ${schema}.job_0 AS body USING over WHERE body.id = over.job AND body.slot = over.slot
     ), ends AS (

@@ -14,6 +14,7 @@ import { passing } from "./passes.ts"
 import { reading } from "./reading.ts"
 import { quoted, schemaName, type SchemaName } from "./SchemaName.ts"
 import { single } from "./single.ts"
+import { upkeeping } from "./upkeep/index.ts"
 import { workersAndQueues } from "./workers.ts"
 
 export interface Options {
@@ -38,6 +39,7 @@ export const storeOn = Effect.fnUntraced(function* (client: PgClient, name: Sche
     ...telling(sql, schema),
     ...moves,
     ...workersAndQueues(sql, schema),
+    ...upkeeping(sql, schema),
     ...reads
   })
 })

@@ -166,6 +166,11 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
         for (const shelf of [0, 1, 2, 3]) assert.include(["used", "empty", "emptied"], yield* slots.emptyShelf(shelf))
         assert.include(["used", "emptied"], yield* slots.emptySlot(slotOf(id!)))
         yield* slots.clearAttic({ limit: 10 })
+        yield* store.reclaim({ limit: 10 })
+        assert.lengthOf(yield* store.storage, 29)
+        yield* owner.declareDead(yield* owner.register("vanished"), 0)
+        assert.isAbove(yield* store.trimWorkers({ after: Duration.zero, limit: 10 }), 0)
+        assert.deepStrictEqual(yield* store.retire({ limit: 10 }), { dead: 0, keys: 0 })
 
         const claimer = yield* store.register("maintenance")
         yield* refused(claimOne(store, claimer))

@@ -3,5 +3,6 @@ import type { Migration } from "../Migrations.ts"
 import { jobs } from "./jobs/index.ts"
 import { maintenance } from "./maintenance.ts"
 import { producers } from "./producers/index.ts"
+import { upkeep } from "./upkeep.ts"
 
-export const migrations: ReadonlyArray<Migration> = [jobs, producers, maintenance]
+export const migrations: ReadonlyArray<Migration> = [jobs, producers, maintenance, upkeep]

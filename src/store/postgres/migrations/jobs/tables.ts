@@ -52,6 +52,7 @@ export const tables = (schema: string): ReadonlyArray<string> => [
   slots smallint NOT NULL DEFAULT ${slots} CHECK (slots BETWEEN 3 AND ${slots}),
   period interval NOT NULL DEFAULT '90 minutes' CHECK (period >= '1 second'),
   retention interval NOT NULL DEFAULT '24 hours' CHECK (retention > '0'),
+  dead_retention interval NOT NULL DEFAULT '30 days' CHECK (dead_retention > '0'),
   shelf_period interval NOT NULL DEFAULT '10 seconds' CHECK (shelf_period >= '1 second'),
   CONSTRAINT ring_outlasts_retention CHECK (slots * period > retention + 2 * period)
 )`,

@@ -1,0 +1,61 @@
+/**
+ * What maintenance asks of a store beside moves: storage to reclaim, rows to let go of, figures to keep for readers, and
+ * damage to mend. Everything here does one batch, and nothing under a term that is not the last.
+ */
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type { SqlError } from "effect/sql/SqlError"
+
+/** What one pass over the storage did. */
+export interface Reclaimed {
+  /** Pieces emptied whole. */
+  readonly emptied: number
+  /** Jobs, or tickets, that were moved on so that their piece can be emptied. */
+  readonly evacuated: number
+  /** Jobs that are over and past retention, taken out one by one where storage is not emptied whole. */
+  readonly cleared: number
+  /** There may be more. */
+  readonly full: boolean
+}
+
+/** A piece of storage that is emptied whole, or the attic, which is not. */
+export interface PieceState {
+  readonly piece: "slot" | "shelf" | "attic"
+  readonly number: number
+  readonly bytes: number
+  /** What is written now goes there. */
+  readonly current: boolean
+  /** What the last look at it found; nothing was worth a look yet in the one that is current. */
+  readonly looked: Option.Option<Look>
+}
+
+export interface Look {
+  readonly age: Duration.Duration
+  /** Jobs, or tickets. */
+  readonly rows: number
+  /** Those that are not over. */
+  readonly alive: number
+  /** Why it could not be emptied then, in a sentence. `None`: it was, or only retention keeps it. */
+  readonly why: Option.Option<string>
+}
+
+/** What was past its retention, by what it was. */
+export interface Retired {
+  readonly dead: number
+  readonly keys: number
+}
+
+export interface Upkeep {
+  /** Empties what is drained and moves on what keeps a little of it alive. Without work it is one statement. */
+  readonly reclaim: (options: { readonly limit: number }) => Effect.Effect<Reclaimed, SqlError>
+  readonly storage: Effect.Effect<ReadonlyArray<PieceState>, SqlError>
+
+  /** Lets go of at most `limit` of each: the dead past their retention, and keys of jobs that are gone. */
+  readonly retire: (options: { readonly limit: number }) => Effect.Effect<Retired, SqlError>
+  /** Forgets those declared dead for longer than `after`, in whose name no lease is open. */
+  readonly trimWorkers: (options: {
+    readonly after: Duration.Duration
+    readonly limit: number
+  }) => Effect.Effect<number, SqlError>
+}

@@ -1,0 +1,21 @@
+/** Writes what upkeep remembers: how each piece of storage was found, and the figures of the last count. */
+import type { Migration } from "../Migrations.ts"
+
+export const upkeep: Migration = {
+  version: 4,
+  name: "upkeep",
+  oldest: 1,
+  statements: (schema) => [
+    `CREATE TABLE ${schema}.look (
+  piece text COLLATE "C" NOT NULL CHECK (piece IN ('slot', 'shelf', 'attic')),
+  number smallint NOT NULL,
+  looked_at timestamptz NOT NULL,
+  again_at timestamptz NOT NULL,
+  rows bigint NOT NULL,
+  alive bigint NOT NULL,
+  why text,
+  PRIMARY KEY (piece, number)
+)`,
+    `COMMENT ON TABLE ${schema}.look IS 'The last look at each piece of storage: why it could not be emptied, and when it is worth looking again.'`
+  ]
+}

@@ -1,0 +1,10 @@
+/** What maintenance asks of the store beside moves. */
+import type { PgClient } from "@effect/sql-pg/PgClient"
+import type { Upkeep } from "../../Upkeep.ts"
+import { retiring } from "./retention.ts"
+import { reclaiming } from "./storage.ts"
+
+export const upkeeping = (sql: PgClient, schema: string): Upkeep => ({
+  ...reclaiming(sql, schema),
+  ...retiring(sql, schema)
+})

@@ -1,0 +1,223 @@
+/**
+ * Reclaims storage: looks at what may be drained, empties it, and moves on the little that still lives in it.
+ *
+ * Content decides what is emptied; the clock only says where to look. A look counts a whole piece, so it is taken again
+ * only after a hundred times as long as it took, and its findings are kept for readers.
+ */
+import type { PgClient } from "@effect/sql-pg/PgClient"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { SqlError } from "effect/sql/SqlError"
+import type { PieceState, Reclaimed, Upkeep } from "../../Upkeep.ts"
+import { shelves, slots } from "../migrations/jobs/tables.ts"
+import { pastRetention, slotsOn } from "../Slots.ts"
+import { holdsTerm } from "./holdsTerm.ts"
+import { reasons } from "./reasons.ts"
+
+interface Piece {
+  readonly piece: PieceState["piece"]
+  readonly number: number
+  readonly bytes: number
+  readonly current: boolean
+  /** All that was written in its last turn is past retention. */
+  readonly ripe: boolean
+  /** The ring comes round to it next. */
+  readonly closing: boolean
+}
+
+interface Found {
+  readonly rows: number
+  readonly alive: number
+  readonly why: string | null
+  /** Milliseconds, at least, until the next look. */
+  readonly rest: number
+  readonly did?: Partial<Reclaimed>
+}
+
+const patience = { ripe: 1_000, young: 60_000 } as const
+const share = 100 // a look is taken again after this many times what it took: a hundredth of one connection
+const batches = 10 // copied after one look: to count a slot again costs as much as to copy some of them
+const few = 0.05 // of a slot: copying these is cheap beside what emptying it gives back
+const worthwhile = 262_144 // bytes of a shelf; below, a claim hardly notices what is dead in it
+
+const nothing: Reclaimed = { emptied: 0, evacuated: 0, cleared: 0, full: false }
+
+export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim" | "storage"> => {
+  const { clearAttic, emptyShelf, emptySlot, evacuate } = slotsOn(sql, schema)
+  const { ofShelf, ofSlot, readers } = reasons(sql, schema)
+  const allowed = holdsTerm(sql, schema)
+  const underTerm = (move: Effect.Effect<number, SqlError>) =>
+    sql.withTransaction(Effect.flatMap(allowed, (is) => (is ? move : Effect.succeed(0))))
+
+  const size = (table: string, number: string) =>
+    `pg_relation_size(format('${schema}.${table}_%s', ${number})::regclass)`
+  const pieces = `
+    SELECT 'slot' AS piece, slot AS number, (${size("job", "slot")} + ${size("attempt_end", "slot")})::float8 AS bytes,
+      slot = here AS current,
+      slot > slots OR turns > 0 AND (turns - 1) * period + since > retention AS ripe,
+      slot > slots OR turns = slots - 1 AS closing
+    FROM ring CROSS JOIN generate_series(1, ${slots}) AS slot
+    CROSS JOIN LATERAL (SELECT (here - slot + slots) % slots AS turns) back
+    UNION ALL
+    SELECT 'shelf', shelf, ${size("ticket", "shelf")}::float8, shelf = on_shelf, true, true
+    FROM ring CROSS JOIN generate_series(0, ${shelves - 1}) AS shelf
+    UNION ALL
+    SELECT 'attic', 0, (${size("job", "0")} + ${size("attempt_end", "0")})::float8, true, true, true`
+  const withRing = `
+    WITH ring AS (
+      SELECT slots::int, period, retention, 1 + (ticks % slots)::int AS here,
+        floor(extract(epoch FROM clock_timestamp()) / extract(epoch FROM shelf_period))::bigint % ${shelves} AS on_shelf,
+        clock_timestamp() - to_timestamp((ticks * extract(epoch FROM period))::float8) AS since
+      FROM ${schema}.ring
+      CROSS JOIN LATERAL (SELECT floor(extract(epoch FROM clock_timestamp()) / extract(epoch FROM period))::bigint AS ticks) clock
+    )`
+  const due = `${withRing}
+    SELECT piece.* FROM (${pieces}) piece
+    LEFT JOIN ${schema}.look ON look.piece = piece.piece AND look.number = piece.number
+    WHERE bytes >= CASE piece.piece WHEN 'shelf' THEN ${worthwhile} ELSE 1 END AND (NOT current OR piece.piece = 'attic')
+      AND (again_at IS NULL OR again_at <= clock_timestamp())
+    ORDER BY piece.piece = 'attic', closing DESC, number`
+
+  const census = (slot: number) => `
+    SELECT count(*)::float8 AS rows, count(*) FILTER (WHERE done.final IS NULL)::float8 AS alive,
+      count(*) FILTER (WHERE done.final IN ('completed', 'cancelled') AND NOT ${pastRetention(schema, "body", "done")})::float8 AS kept
+    FROM ${schema}.job_${slot} AS body
+    LEFT JOIN ${schema}.attempt_end_${slot} AS done ON done.job = body.id AND done.final IS NOT NULL AND done.final <> 'revived'`
+  const count = Effect.fnUntraced(function* (slot: number) {
+    const [row] = yield* sql.unsafe<{ readonly rows: number; readonly alive: number; readonly kept: number }>(
+      census(slot)
+    )
+    return row!
+  })
+
+  const lookAtSlot = Effect.fnUntraced(function* ({ closing, number, ripe }: Piece, limit: number) {
+    const before = yield* count(number)
+    const rest = ripe ? patience.ripe : patience.young
+    // Above a few per cent alive the slot is left, to be shared with what is written next; when its turn comes, what
+    // is over must not be kept for another round by less than as much that is not.
+    const worth =
+      before.alive > 0 &&
+      ripe &&
+      (before.alive <= Math.max(limit, before.rows * few) || (closing && before.alive * 2 <= before.rows))
+    let evacuated = 0
+    let full = worth
+    for (let batch = 0; full && batch < batches; batch++) {
+      const copied = yield* underTerm(evacuate(number, { limit }))
+      evacuated += copied
+      full = copied >= limit
+    }
+    const alive = before.alive - evacuated
+    const found = { rows: before.rows, alive, why: null, rest }
+    if (evacuated > 0 && alive > 0) {
+      return { ...found, rest: 0, why: yield* ofSlot(number, alive), did: { evacuated, full } }
+    }
+    if (alive > 0) return { ...found, why: yield* ofSlot(number, alive) }
+    if (before.kept > 0) return { ...found, did: { evacuated } }
+    const how = yield* emptySlot(number)
+    if (how === "emptied") return { ...found, rows: 0, did: { evacuated, emptied: 1 } }
+    const why = how === "busy" ? yield* readers(`job_${number}`, `attempt_end_${number}`) : yield* ofSlot(number, 0)
+    return { ...found, why, did: { evacuated } }
+  })
+
+  const ticketColumns = "id, again, size, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind"
+  const shelve = (shelf: number) => `
+    WITH gone AS (
+      DELETE FROM ${schema}.ticket_${shelf} AS ticket USING (
+        SELECT id FROM ${schema}.ticket_${shelf} ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+      ) AS held
+      WHERE ticket.id = held.id RETURNING ticket.*
+    ), moved AS (
+      INSERT INTO ${schema}.ticket (shelf, ${ticketColumns})
+      SELECT floor(extract(epoch FROM clock_timestamp()) / extract(epoch FROM shelf_period))::bigint % ${shelves}, ${ticketColumns
+        .split(", ")
+        .map((column) => `gone.${column}`)
+        .join(", ")} FROM gone CROSS JOIN ${schema}.ring
+    )
+    SELECT count(*)::int AS moved FROM gone`
+
+  const lookAtShelf = Effect.fnUntraced(function* ({ bytes, number }: Piece, limit: number) {
+    const first = yield* emptyShelf(number)
+    const found = { rows: 0, alive: 0, why: null, rest: patience.ripe }
+    if (first === "emptied") return { ...found, did: { emptied: 1 } }
+    if (first === "busy") return { ...found, why: yield* readers(`ticket_${number}`) }
+    const [row] = yield* sql.unsafe<{ readonly tickets: number }>(
+      `SELECT count(*)::float8 AS tickets FROM ${schema}.ticket_${number}`
+    )
+    const { tickets } = row!
+    const left = { ...found, rows: tickets, alive: tickets }
+    if (tickets > limit || tickets * 150 > bytes * few) return { ...left, why: yield* ofShelf(number, tickets) }
+    const evacuated = yield* underTerm(
+      Effect.map(sql.unsafe<{ readonly moved: number }>(shelve(number), [limit]), ([moved]) => moved!.moved)
+    )
+    const emptied = (yield* emptyShelf(number)) === "emptied" ? 1 : 0
+    return emptied === 1 ? { ...found, did: { evacuated, emptied } } : { ...left, did: { evacuated } }
+  })
+
+  const lookAtAttic = Effect.fnUntraced(function* (limit: number) {
+    const cleared = yield* underTerm(clearAttic({ limit }))
+    const { alive, rows } = yield* count(0)
+    const full = cleared === limit
+    return { rows, alive, why: null, rest: full ? 0 : patience.young, did: { cleared, full } }
+  })
+
+  const look = (piece: Piece, limit: number): Effect.Effect<Found, SqlError> => {
+    if (piece.piece === "slot") return lookAtSlot(piece, limit)
+    return piece.piece === "shelf" ? lookAtShelf(piece, limit) : lookAtAttic(limit)
+  }
+
+  const keep = `
+    INSERT INTO ${schema}.look (piece, number, looked_at, again_at, rows, alive, why)
+    VALUES ($1, $2, clock_timestamp(), clock_timestamp() + $3 * interval '1 ms', $4, $5, $6)
+    ON CONFLICT (piece, number) DO UPDATE SET (looked_at, again_at, rows, alive, why) =
+      (excluded.looked_at, excluded.again_at, excluded.rows, excluded.alive, excluded.why)`
+
+  const reclaim = Effect.fnUntraced(function* ({ limit }: { readonly limit: number }) {
+    let all = nothing
+    for (const piece of yield* sql.unsafe<Piece>(due)) {
+      const began = yield* Clock.currentTimeMillis
+      const { alive, did = {}, rest, rows, why } = yield* look(piece, limit)
+      const took = (yield* Clock.currentTimeMillis) - began
+      const again = rest === 0 ? 0 : Math.max(rest, took * share * (piece.ripe ? 1 : 10))
+      yield* sql.unsafe(keep, [piece.piece, piece.number, again, rows, alive, why])
+      all = {
+        emptied: all.emptied + (did.emptied ?? 0),
+        evacuated: all.evacuated + (did.evacuated ?? 0),
+        cleared: all.cleared + (did.cleared ?? 0),
+        full: all.full || (did.full ?? false)
+      }
+    }
+    return all
+  })
+
+  const states = `${withRing}
+    SELECT piece.piece, piece.number, bytes, current, (extract(epoch FROM clock_timestamp() - looked_at) * 1000)::float8 AS age,
+      rows::float8, alive::float8, why
+    FROM (${pieces}) piece LEFT JOIN ${schema}.look ON look.piece = piece.piece AND look.number = piece.number
+    ORDER BY piece.piece DESC, number`
+
+  return {
+    reclaim,
+    storage: Effect.map(
+      sql.unsafe<{
+        readonly piece: PieceState["piece"]
+        readonly number: number
+        readonly bytes: number
+        readonly current: boolean
+        readonly age: number | null
+        readonly rows: number
+        readonly alive: number
+        readonly why: string | null
+      }>(states),
+      (found) =>
+        found.map(({ age, alive, rows, why, ...piece }) => ({
+          ...piece,
+          looked:
+            age === null
+              ? Option.none()
+              : Option.some({ age: Duration.millis(age), rows, alive, why: Option.fromNullOr(why) })
+        }))
+    )
+  }
+}
