@@ -10,7 +10,7 @@ import { jsonFlag, schemaFlag } from "./flags.ts"
 import type { Lane as LaneShape, Lanes } from "./shapes.ts"
 import { withStore } from "./store.ts"
 import { table } from "./table.ts"
-import { millis, rounded } from "./texts.ts"
+import { millis, rounded } from "../texts.ts"
 
 export const lanes = Command.make(
   "lanes",

@@ -10,7 +10,7 @@ import type { MoveError, MoveRefused } from "../Moves.ts"
 import type { JobNotFound } from "../Result.ts"
 import type { Moved, MovedMany } from "./shapes.ts"
 import { progress } from "./progress.ts"
-import { counted } from "./texts.ts"
+import { counted } from "../texts.ts"
 
 /** Some jobs were not moved; the others were. */
 export class NotAllMoved extends Schema.TaggedError<NotAllMoved>()("NotAllMoved", {

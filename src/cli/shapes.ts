@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { places } from "../domain/Job.ts"
 import type { HistoryLine, JobView, WorkerRow } from "../store/Store.ts"
-import { millis } from "./texts.ts"
+import { messageOf, millis } from "../texts.ts"
 
 const Nullable = Schema.NullOr
 
@@ -86,7 +86,7 @@ export const Diagnosis = Schema.Struct({ healthy: Schema.Boolean, findings: Sche
 export const Explanation = Schema.Struct({
   id: Schema.String,
   place: Schema.Literals(places),
-  findings: Schema.Array(Schema.Struct({ cause: Schema.String, remedy: Nullable(Schema.String) }))
+  reasons: Schema.Array(Schema.Struct({ cause: Schema.String, remedy: Nullable(Schema.String) }))
 })
 
 export const Configuration = Schema.Struct({
@@ -156,13 +156,6 @@ export const Tick = Schema.Struct({
 export const reasonOf = ({ history }: JobView): string | null => {
   const last = history.at(-1)
   return last === undefined ? null : (last.reason ?? messageOf(last.error))
-}
-
-const messageOf = (error: unknown): string | null => {
-  if (error === null || error === undefined) return null
-  if (typeof error === "string") return error
-  const { message } = error as { readonly message?: unknown }
-  return typeof message === "string" ? message : JSON.stringify(error)
 }
 
 export const jobLine = (view: JobView): typeof JobLine.Type => ({

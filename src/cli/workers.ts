@@ -7,7 +7,7 @@ import { jsonFlag, schemaFlag } from "./flags.ts"
 import { type Worker, workerLine, type Workers } from "./shapes.ts"
 import { withStore } from "./store.ts"
 import { table } from "./table.ts"
-import { rounded } from "./texts.ts"
+import { rounded } from "../texts.ts"
 
 export const workers = Command.make(
   "workers",

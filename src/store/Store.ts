@@ -244,6 +244,8 @@ export interface JobView {
   readonly enqueuedAt: DateTime.Utc
   /** When a scheduled job runs, a wait expires, or a running attempt is past its deadline. */
   readonly due: Option.Option<DateTime.Utc>
+  /** Who runs it. */
+  readonly worker: Option.Option<WorkerId>
   readonly history: ReadonlyArray<HistoryLine>
 }
 

@@ -96,6 +96,22 @@ describe("lanekeeper jobs", () => {
   )
 
   test(
+    "explains why a job is not running, and what to do about it [LK-I6] [LK-K1]",
+    Effect.gen(function* () {
+      const { id } = yield* Note.enqueue(1)
+      const { place, reasons } = yield* answered(Shapes.Explanation, "jobs", "explain", id)
+      assert.deepStrictEqual(
+        [place, reasons],
+        ["ready", [{ cause: "No worker is alive: none is registered", remedy: "start a worker" }]]
+      )
+      assert.strictEqual(
+        yield* printed("jobs", "explain", id),
+        `${id} is ready\n\nNo worker is alive: none is registered\n  → start a worker`
+      )
+    })
+  )
+
+  test(
     "refuses what is no id, no JSON and no such job, each in a sentence [LK-K1]",
     Effect.gen(function* () {
       const unknown = yield* command("jobs", "show", "3-7")

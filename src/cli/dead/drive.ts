@@ -8,7 +8,7 @@ import { confirm } from "../confirm.ts"
 import { filterText, jobIds, jsonFlag, kindFlag, queueFlag, schemaFlag, yesFlag } from "../flags.ts"
 import { moveDead, moveEach, sayMany } from "../moving.ts"
 import { withStore } from "../store.ts"
-import { counted } from "../texts.ts"
+import { counted } from "../../texts.ts"
 
 /** Neither a job nor a filter was given, or both. */
 export class NothingAsked extends Schema.TaggedError<NothingAsked>()("NothingAsked", {}) {

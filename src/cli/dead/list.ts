@@ -7,7 +7,7 @@ import { afterFlag, jsonFlag, limitFlag, queueFlag, schemaFlag } from "../flags.
 import { jobLine, type JobPage, reasonOf } from "../shapes.ts"
 import { withStore } from "../store.ts"
 import { table } from "../table.ts"
-import { ago, roughly } from "../texts.ts"
+import { ago, roughly } from "../../texts.ts"
 
 export const list = Command.make(
   "list",

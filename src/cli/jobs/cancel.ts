@@ -5,7 +5,7 @@ import { confirm } from "../confirm.ts"
 import { someJobIds, jsonFlag, schemaFlag, yesFlag } from "../flags.ts"
 import { moveEach } from "../moving.ts"
 import { withStore } from "../store.ts"
-import { counted } from "../texts.ts"
+import { counted } from "../../texts.ts"
 
 export const cancel = Command.make(
   "cancel",

@@ -8,7 +8,7 @@ import { afterFlag, jsonFlag, limitFlag, placeFlag, queueFlag, schemaFlag } from
 import { jobLine, type JobPage, reasonOf } from "../shapes.ts"
 import { withStore } from "../store.ts"
 import { table } from "../table.ts"
-import { ago, roughly, until } from "../texts.ts"
+import { ago, roughly, until } from "../../texts.ts"
 
 export const list = Command.make(
   "list",

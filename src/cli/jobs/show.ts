@@ -8,7 +8,7 @@ import { jobId, jsonFlag, schemaFlag } from "../flags.ts"
 import { jobDetails } from "../shapes.ts"
 import { withStore } from "../store.ts"
 import { oneLine, table } from "../table.ts"
-import { ago, roughly, until } from "../texts.ts"
+import { ago, roughly, until } from "../../texts.ts"
 
 export const show = Command.make(
   "show",
@@ -37,6 +37,7 @@ const text = (view: JobView) => {
     ["kind", view.kind],
     ["queue", `${view.queue}, priority ${view.priority}`],
     ["place", Option.match(view.due, { onNone: () => view.place, onSome: (due) => `${view.place}, ${until(due)}` })],
+    ...Option.toArray(Option.map(view.worker, (worker) => ["worker", `${worker}`] as const)),
     ["attempt", `${view.attempt} (${view.failures} failed, ${view.crashes} crashed)`],
     ["enqueued", `${roughly(ago(view.enqueuedAt))} ago`],
     ["payload", JSON.stringify(view.payload)],

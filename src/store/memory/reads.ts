@@ -34,6 +34,7 @@ const view = (job: Job): JobView => ({
   details: structuredClone(job.details),
   enqueuedAt: DateTime.makeUnsafe(job.enqueuedAt),
   due: Option.map(Option.fromUndefinedOr(dueOf(job)), DateTime.makeUnsafe),
+  worker: job.pointer.place === "running" ? Option.some(job.pointer.lease.worker) : Option.none(),
   history: job.history.map((line) => ({
     attempt: line.attempt,
     state: line.state,

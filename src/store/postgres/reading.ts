@@ -26,6 +26,7 @@ interface Row {
   readonly details: unknown
   readonly enqueued_at: Date
   readonly due: Date | null
+  readonly worker: WorkerId | null
   readonly history: ReadonlyArray<{
     readonly attempt: number
     readonly state: EndState
@@ -49,19 +50,19 @@ export const reading = (sql: PgClient, schema: string): Pick<Store["Service"], "
         coalesce(priority, body.priority) AS priority, attempt,
         ${counted(slot, "('failed', 'died')")} AS failures,
         ${counted(slot, "('rescued')")} AS crashes,
-        NULL::timestamptz AS due
+        NULL::timestamptz AS due, NULL::bigint AS worker
       FROM ${schema}.attempt_end_${slot} WHERE job = body.id AND final <> 'revived'
       UNION ALL
-      SELECT 'waiting', queue, priority, attempt, failures, crashes, expires_at FROM ${schema}.wait WHERE job = body.id
+      SELECT 'waiting', queue, priority, attempt, failures, crashes, expires_at, NULL FROM ${schema}.wait WHERE job = body.id
       UNION ALL
-      SELECT 'scheduled', queue, priority, attempt, failures, crashes, run_at FROM ${schema}.timed WHERE job = body.id
+      SELECT 'scheduled', queue, priority, attempt, failures, crashes, run_at, NULL FROM ${schema}.timed WHERE job = body.id
       UNION ALL
-      SELECT 'ready', queue, priority, attempt, failures, crashes, NULL FROM ${schema}.ticket WHERE again = body.id
+      SELECT 'ready', queue, priority, attempt, failures, crashes, NULL, NULL FROM ${schema}.ticket WHERE again = body.id
       UNION ALL
-      SELECT 'ready', queue, priority, attempt, failures, crashes, NULL FROM ${schema}.ticket
+      SELECT 'ready', queue, priority, attempt, failures, crashes, NULL, NULL FROM ${schema}.ticket
       WHERE id = body.ticket AND fresh AND jobs @> body.id
       UNION ALL
-      SELECT 'running', queue, priority, attempt, failures, crashes, deadline_at FROM ${schema}.lease
+      SELECT 'running', queue, priority, attempt, failures, crashes, deadline_at, worker FROM ${schema}.lease
       WHERE jobs @> body.id AND slot = body.slot AND NOT EXISTS (
         SELECT FROM ${schema}.attempt_end_${slot} AS done WHERE done.job = body.id AND done.attempt = lease.attempt
       )
@@ -69,14 +70,14 @@ export const reading = (sql: PgClient, schema: string): Pick<Store["Service"], "
 
   const living = (slot: number) => `
     SELECT body.id, here.place, body.kind, here.queue, here.priority, here.attempt, here.failures, here.crashes,
-      body.payload, body.details, body.enqueued_at, here.due, ${history(schema, `${slot}`, "body")} AS history
+      body.payload, body.details, body.enqueued_at, here.due, here.worker, ${history(schema, `${slot}`, "body")} AS history
     FROM ${schema}.job_${slot} AS body CROSS JOIN LATERAL (${standing(slot)}
     ) here
     WHERE body.id = ANY ($1) AND here.place NOT IN ('moved', 'purged')`
 
   const dead = `
     SELECT job AS id, 'dead' AS place, kind, queue, priority, attempt, failures, crashes,
-      payload, details, enqueued_at, NULL::timestamptz AS due, history
+      payload, details, enqueued_at, NULL::timestamptz AS due, NULL::bigint AS worker, history
     FROM ${schema}.dead WHERE job = ANY ($1)`
 
   const statements = new Map<number, string>()
@@ -158,6 +159,7 @@ const decode = (slot: number, row: Row): JobView => ({
   details: row.details,
   enqueuedAt: DateTime.fromDateUnsafe(row.enqueued_at),
   due: Option.map(Option.fromNullishOr(row.due), DateTime.fromDateUnsafe),
+  worker: Option.fromNullishOr(row.worker),
   history: row.history.map((line) => ({
     attempt: line.attempt,
     state: line.state,

@@ -1,4 +1,4 @@
-/** Says numbers and times for people. */
+/** Says numbers, times and errors for people. */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 
@@ -25,3 +25,11 @@ export const until = (time: DateTime.Utc) => {
 
 export const counted = (count: number, one: string, many = `${one}s`) =>
   `${count.toLocaleString("en")} ${count === 1 ? one : many}`
+
+/** Of an error as it is stored. */
+export const messageOf = (error: unknown): string | null => {
+  if (error === null || error === undefined) return null
+  if (typeof error === "string") return error
+  const { message } = error as { readonly message?: unknown }
+  return typeof message === "string" ? message : JSON.stringify(error)
+}
