@@ -17,6 +17,7 @@ export class Rooms {
   private readonly options: RoomsOptions
   private readonly beginning = new Set<LeaseId>()
   private advancing = false
+  private closed = false
 
   constructor(options: RoomsOptions) {
     this.options = options
@@ -25,6 +26,11 @@ export class Rooms {
 
   asks(now: number): ReadonlyArray<Ask> {
     return [...this.rooms.values()].flatMap((room) => room.ask(now) ?? [])
+  }
+
+  /** From here on, what somebody says to be there comes on top of what is asked for. */
+  asked(asks: ReadonlyArray<Ask>): void {
+    for (const { queue } of asks) this.rooms.get(queue)!.more = false
   }
 
   /** Somebody says that there is something to be had; of a queue, or of any. */
@@ -38,10 +44,15 @@ export class Rooms {
   take(asks: ReadonlyArray<Ask>, jobs: ReadonlyArray<Claimed>, contended: boolean, now: number): void {
     for (const { ahead, limit, queue } of asks) {
       const got = jobs.reduce((sum, job) => sum + Number(job.queue === queue), 0)
-      this.rooms.get(queue)!.more = contended || got >= limit + ahead
+      if (contended || got >= limit + ahead) this.rooms.get(queue)!.more = true
     }
     for (const job of jobs) this.rooms.get(job.queue)!.hold(job, now)
     this.advance()
+  }
+
+  /** Nothing starts any more. */
+  close(): void {
+    this.closed = true
   }
 
   end({ queue }: Claimed): void {
@@ -81,7 +92,7 @@ export class Rooms {
   }
 
   private advance(): void {
-    if (this.advancing) return // a handler that ends at once comes back here: the loop goes on
+    if (this.advancing || this.closed) return // a handler that ends at once comes back here: the loop goes on
     this.advancing = true
     for (const room of this.rooms.values()) {
       for (let job = room.next(); job !== undefined; job = room.next()) this.options.start(job)

@@ -30,7 +30,6 @@ export interface ClaimingOptions {
   readonly brink: () => ClaimOptions["brink"]
   /** Too much is under way to take more. */
   readonly isFull: () => boolean
-  readonly isOver: () => boolean
   /** Gives back what is held and has not started for too long. */
   readonly tidy: Effect.Effect<void, SqlError>
 }
@@ -40,22 +39,23 @@ export const claiming = Effect.fnUntraced(function* (options: ClaimingOptions) {
 
   const claim = Effect.fnUntraced(function* (asks: ReadonlyArray<Ask>) {
     const worker = options.worker()
+    rooms.asked(asks)
     claims.begun++
     const { found, jobs } = yield* store
       .claim({ worker, kinds, queues: asks, brink: options.brink() })
       .pipe(Effect.ensuring(Effect.sync(() => claims.ended++)))
-    if (options.worker() !== worker) return // declared dead meanwhile: they are others' now
+    if (options.worker() !== worker) return false // declared dead meanwhile: they are others' now
     rooms.take(asks, jobs, found === "contended", yield* Clock.currentTimeMillis)
     yield* measure.claimed(jobs)
-    if (found === "contended" && jobs.length === 0) yield* Effect.sleep(elsewhere)
-  })
+    return found === "contended" && jobs.length === 0
+  }, Effect.uninterruptible) // what was claimed arrives, and can be given back
 
   const drive = Effect.gen(function* () {
     yield* options.tidy
-    while (!options.isOver() && !options.isFull()) {
+    while (!options.isFull()) {
       const asks = rooms.asks(yield* Clock.currentTimeMillis)
       if (asks.length === 0) return
-      yield* claim(asks)
+      if (yield* claim(asks)) yield* Effect.sleep(elsewhere)
     }
   })
 
@@ -74,5 +74,5 @@ export const claiming = Effect.fnUntraced(function* (options: ClaimingOptions) {
     reason = poked ? "poke" : "poll"
     if (!poked) rooms.expect()
   })
-  yield* round.pipe(Effect.catch(failed), Effect.repeat({ until: options.isOver }))
+  return yield* round.pipe(Effect.catch(failed), Effect.forever)
 })

@@ -67,7 +67,6 @@ export const dispatch = Effect.fnUntraced(function* (
   const joined = yield* Effect.raceFirst(Effect.asSome(join), Effect.as(Deferred.await(stopping), Option.none()))
   if (Option.isNone(joined)) return
   let worker: WorkerId = joined.value
-  let isOver = false
 
   const pulse = new Pulse()
   const beat = new Pulse()
@@ -135,7 +134,7 @@ export const dispatch = Effect.fnUntraced(function* (
     if (poke !== "beat" && rooms.expect(poke === "any" ? undefined : poke.queue)) pulse.beat()
   }
 
-  yield* Effect.forkScoped(Effect.forever(Effect.map(PubSub.take(pokes), listen)))
+  yield* Effect.forkScoped(Effect.forever(Effect.map(PubSub.takeAll(pokes), (some) => some.forEach(listen))))
   yield* Effect.forkScoped(outcomes.writing)
   yield* Effect.forkScoped(
     heartbeat({
@@ -169,16 +168,14 @@ export const dispatch = Effect.fnUntraced(function* (
       claims,
       brink: () => ({ from: brinkFrom, room: attempts.claimed().some(isOnBrink) ? 0 : 1 }),
       isFull: () => outcomes.size > mostUnwritten,
-      isOver: () => isOver,
       tidy: Effect.suspend(() => giveBack(clock.currentTimeMillisUnsafe()))
     })
   )
 
   /** A claim that is on its way arrives first, so that its jobs can be given back. */
   const stopClaiming = Effect.suspend(() => {
-    isOver = true
-    pulse.beat()
-    return Effect.andThen(Effect.timeoutOption(Fiber.await(claimer), lastWords), Fiber.interrupt(claimer))
+    rooms.close()
+    return Effect.timeoutOption(Fiber.interrupt(claimer), lastWords)
   })
 
   const finish = Effect.gen(function* () {
