@@ -1,5 +1,6 @@
 /** Lists the lanes. Adding one is one file and one line here. */
 import type { Lane } from "./Lane.ts"
+import { aging } from "./aging.ts"
 import { liveness } from "./liveness.ts"
 import { promote } from "./promote.ts"
 import { rescueCallback } from "./rescueCallback.ts"
@@ -7,6 +8,7 @@ import { rescueDeadline } from "./rescueDeadline.ts"
 import { rescueStale } from "./rescueStale.ts"
 import { retention } from "./retention.ts"
 import { slots } from "./slots.ts"
+import { stats } from "./stats.ts"
 
 export const lanes: ReadonlyArray<Lane> = [
   promote,
@@ -14,7 +16,9 @@ export const lanes: ReadonlyArray<Lane> = [
   rescueDeadline,
   rescueCallback,
   slots,
+  aging,
   retention,
+  stats,
   liveness
 ]
 

@@ -6,6 +6,7 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type { SqlError } from "effect/sql/SqlError"
+import type { Place } from "../domain/Job.ts"
 
 /** What one pass over the storage did. */
 export interface Reclaimed {
@@ -46,6 +47,26 @@ export interface Retired {
   readonly keys: number
 }
 
+/** The figures of one moment, kept for readers. */
+export interface Stats {
+  readonly age: Duration.Duration
+  /** Between this pass and the one before: what was enqueued and finished meanwhile. `None`: there was none before. */
+  readonly over: Option.Option<Duration.Duration>
+  readonly queues: ReadonlyArray<QueueStats>
+}
+
+export interface QueueStats {
+  readonly queue: string
+  readonly depth: Readonly<Record<Unfinished | "dead", number>>
+  /** For how long the one that waits longest has been ready. */
+  readonly oldest: Option.Option<Duration.Duration>
+  /** Counted by what was there, what came and what is left: a transaction that commits late is missed. */
+  readonly enqueued: number
+  readonly finished: number
+}
+
+export type Unfinished = Exclude<Place, "completed" | "cancelled" | "dead">
+
 export interface Upkeep {
   /** Empties what is drained and moves on what keeps a little of it alive. Without work it is one statement. */
   readonly reclaim: (options: { readonly limit: number }) => Effect.Effect<Reclaimed, SqlError>
@@ -56,6 +77,20 @@ export interface Upkeep {
   /** Forgets those declared dead for longer than `after`, in whose name no lease is open. */
   readonly trimWorkers: (options: {
     readonly after: Duration.Duration
+    readonly limit: number
+  }) => Effect.Effect<number, SqlError>
+
+  /** Counts once and keeps the figures. `false`: somebody else just did. */
+  readonly takeStats: Effect.Effect<boolean, SqlError>
+  /** `None` until the first pass. */
+  readonly stats: Effect.Effect<Option.Option<Stats>, SqlError>
+
+  /**
+   * ready → ready: what has waited for n times `step` has no priority worse than the worst but n. Only where something
+   * better is ready in the same queue: elsewhere it is next anyway. Answers how many tickets, or jobs.
+   */
+  readonly lift: (options: {
+    readonly step: Duration.Duration
     readonly limit: number
   }) => Effect.Effect<number, SqlError>
 }

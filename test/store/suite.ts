@@ -18,7 +18,7 @@ import { reads } from "./suiteReads.ts"
 import { single } from "./suiteSingle.ts"
 import { workers } from "./suiteWorkers.ts"
 import { uniques } from "./suiteUnique.ts"
-import { upkeep } from "./suiteUpkeep.ts"
+import { figures, upkeep } from "./suiteUpkeep.ts"
 import { makeWorld, type World } from "./suiteWorld.ts"
 
 export interface StoreUnderTest<R> {
@@ -75,5 +75,6 @@ export const suite = <R>({ elapse, empty, it }: StoreUnderTest<R>): void => {
   })
   describe("upkeep", () => {
     upkeep(test)
+    figures(test)
   })
 }

@@ -20,6 +20,8 @@ export const elapse = Effect.fnUntraced(function* (time: Duration.Input) {
       UPDATE lanekeeper.worker SET beat_at = beat_at - time, declared_dead_at = declared_dead_at - time FROM passed
     ),
     dead AS (UPDATE lanekeeper.dead SET died_at = died_at - time FROM passed),
+    tickets AS (UPDATE lanekeeper.ticket SET ready_at = ready_at - time FROM passed),
+    counts AS (UPDATE lanekeeper.stats SET taken_at = taken_at - time FROM passed),
     looks AS (UPDATE lanekeeper.look SET again_at = again_at - time FROM passed),
     watch AS (UPDATE lanekeeper.watch SET since = since - time, looked_at = looked_at - time FROM passed),
     leader AS (UPDATE lanekeeper.leader SET since = since - time, expires_at = expires_at - time FROM passed),
@@ -45,7 +47,8 @@ export const empty = Effect.gen(function* () {
     "unique_key",
     "outbox",
     "lane_run",
-    "look"
+    "look",
+    "stats"
   ]) {
     yield* sql.unsafe(`DELETE FROM lanekeeper.${table}`)
   }

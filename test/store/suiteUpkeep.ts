@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Uniqueness } from "../../src/store/Store.ts"
 import type { Test } from "./suite.ts"
-import { hours, job } from "./suiteWorld.ts"
+import { completed, hours, job } from "./suiteWorld.ts"
 
 const days = Duration.days
 
@@ -69,5 +69,93 @@ export const upkeep = (test: Test): void => {
       assert.strictEqual(yield* store.trimWorkers({ after: hours(1), limit: 10 }), 1)
       const left = (yield* store.workers).map(({ id }) => id)
       assert.sameMembers(left, [alive, holder.worker, justDead])
+    }))
+}
+
+export const figures = (test: Test): void => {
+  test("takeStats: counts by queue and place, and what came and went since the last count [LK-D4]", (world) =>
+    Effect.gen(function* () {
+      const { claim, dead, elapse, enqueue, finish, register, running, store, waiting } = world
+      assert.deepStrictEqual(yield* store.stats, Option.none())
+      yield* dead()
+      yield* waiting("token")
+      yield* running()
+      yield* enqueue({ runIn: hours(1) }, { queue: "other" })
+      yield* elapse("90 seconds")
+      yield* enqueue({}, {}, { queue: "other" })
+      assert.isTrue(yield* store.takeStats)
+      const first = Option.getOrThrow(yield* store.stats)
+      assert.deepStrictEqual(first.over, Option.none())
+      assert.deepStrictEqual(
+        first.queues.map(({ depth, enqueued, finished, queue }) => ({ queue, ...depth, enqueued, finished })),
+        [
+          { queue: "other", ready: 2, scheduled: 0, waiting: 0, running: 0, dead: 0, enqueued: 0, finished: 0 },
+          { queue: "post", ready: 2, scheduled: 1, waiting: 1, running: 1, dead: 1, enqueued: 0, finished: 0 }
+        ]
+      )
+      assert.strictEqual(Math.floor(Duration.toSeconds(Option.getOrThrow(first.queues[0]!.oldest)) / 90), 1)
+
+      yield* elapse("15 seconds")
+      yield* enqueue({}, {}, {}, { queue: "third" })
+      const worker = yield* register
+      const { jobs } = yield* claim(worker, 4)
+      for (const one of jobs.slice(0, 3)) yield* finish(worker, one, completed)
+      assert.isTrue(yield* store.takeStats)
+      const second = Option.getOrThrow(yield* store.stats)
+      assert.strictEqual(Math.round(Duration.toSeconds(Option.getOrThrow(second.over)) / 15), 1)
+      assert.deepStrictEqual(
+        second.queues.map(({ depth, enqueued, finished, queue }) => [
+          queue,
+          depth.ready,
+          depth.running,
+          enqueued,
+          finished
+        ]),
+        [
+          ["other", 2, 0, 0, 0],
+          ["post", 1, 2, 3, 3],
+          ["third", 1, 0, 1, 0]
+        ]
+      )
+      yield* elapse("1 minute")
+      assert.isAtLeast(Duration.toSeconds(Option.getOrThrow(yield* store.stats).age), 60)
+    }))
+
+  test("takeStats: is taken once when two count at once [LK-D4]", ({ enqueue, store }) =>
+    Effect.gen(function* () {
+      yield* store.takeStats
+      yield* enqueue({}, {})
+      yield* Effect.all([store.takeStats, store.takeStats], { concurrency: 2 })
+      const { queues } = Option.getOrThrow(yield* store.stats)
+      assert.deepInclude(queues[0]!.depth, { ready: 2 })
+      assert.strictEqual(queues[0]!.finished, 0)
+    }))
+
+  test("lift: raises what has waited, by a level for each step, before what is younger there [LK-D5]", (world) =>
+    Effect.gen(function* () {
+      const { claimedIds, elapse, enqueue, register, store } = world
+      const lift = store.lift({ step: Duration.minutes(1), limit: 100 })
+      const [low] = yield* enqueue({ priority: 9 })
+      yield* elapse("59 seconds")
+      const [high] = yield* enqueue({ priority: 3 })
+      assert.strictEqual(yield* lift, 0)
+      yield* elapse("2 seconds")
+      assert.strictEqual(yield* lift, 1)
+      assert.strictEqual(yield* lift, 0)
+      assert.strictEqual((yield* world.show(low!)).priority, 8)
+      yield* elapse("5 minutes")
+      const [young] = yield* enqueue({ priority: 3 })
+      assert.strictEqual(yield* lift, 1)
+      assert.strictEqual((yield* world.show(low!)).priority, 3)
+      assert.deepStrictEqual(yield* claimedIds(yield* register), [low, high, young])
+    }))
+
+  test("lift: leaves what nothing better is in the way of, and what is paused [LK-D5]", ({ elapse, enqueue, store }) =>
+    Effect.gen(function* () {
+      yield* enqueue({ priority: 9 }, { priority: 9, queue: "paused" }, { priority: 0, queue: "paused" })
+      yield* enqueue({ priority: 0, queue: "another" })
+      yield* store.pause("paused")
+      yield* elapse("1 hour")
+      assert.strictEqual(yield* store.lift({ step: Duration.minutes(1), limit: 100 }), 0)
     }))
 }

@@ -8,6 +8,7 @@ import type { EndState, Expiry } from "../../domain/Attempt.ts"
 import type { EventId, EventType } from "../../domain/Event.ts"
 import { type JobId, numberOf, type Place, places } from "../../domain/Job.ts"
 import type { LaneRun, LeaseId, Moved, MoveResult, Serves, WorkerId } from "../Store.ts"
+import type { QueueStats } from "../Upkeep.ts"
 import * as Option from "effect/Option"
 
 /** Milliseconds of Effect's clock. */
@@ -94,6 +95,8 @@ export interface Contents {
   readonly workers: Map<WorkerId, Worker>
   /** The last job enqueued under each key. */
   readonly uniques: Map<string, JobId>
+  /** The last count of all jobs, and the last number that it counted. */
+  stats: { takenAt: Time; over: Time | undefined; last: bigint; queues: ReadonlyArray<QueueStats> } | undefined
   /** The instant of the move that is being made. */
   now: Time
   readonly paused: Set<string>
@@ -112,6 +115,7 @@ export const make = (): Contents => ({
   leases: new Map(),
   workers: new Map(),
   uniques: new Map(),
+  stats: undefined,
   now: 0,
   paused: new Set(),
   leader: { term: 0n, holder: undefined, since: 0, until: -Infinity },

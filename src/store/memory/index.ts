@@ -116,6 +116,9 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     storage: Effect.sync(upkeep.storage),
     retire: underTerm({ dead: 0, keys: 0 }, upkeep.retire),
     trimWorkers: underTerm(0, upkeep.trimWorkers),
+    takeStats: Effect.suspend(underTerm(false, upkeep.takeStats)),
+    stats: Effect.suspend(at(upkeep.stats)),
+    lift: underTerm(0, upkeep.lift),
     place: at(reads.place),
     show: at(reads.show),
     page: at(reads.page)

@@ -1,6 +1,8 @@
 /** What maintenance asks beside moves. There are no pieces here: what is past its retention is let go of job by job. */
 import * as Duration from "effect/Duration"
-import type { PieceState, Reclaimed, Retired } from "../Upkeep.ts"
+import * as Option from "effect/Option"
+import type { PieceState, QueueStats, Reclaimed, Retired, Stats } from "../Upkeep.ts"
+import { numberOf } from "../../domain/Job.ts"
 import { type Contents, type Job, remove, type Time } from "./Contents.ts"
 
 const retention = Duration.toMillis("24 hours")
@@ -46,4 +48,62 @@ export const trimWorkers = (
     .slice(0, limit)
   for (const { id } of past) contents.workers.delete(id)
   return past.length
+}
+
+const standing = ["ready", "scheduled", "waiting", "running", "dead"] as const
+const noDepth = { ready: 0, scheduled: 0, waiting: 0, running: 0, dead: 0 }
+
+export const takeStats = (contents: Contents, now: Time): boolean => {
+  const before = contents.stats
+  const names = new Set([...contents.jobs.values()].map(({ queue }) => queue))
+  for (const { queue } of before?.queues ?? []) names.add(queue)
+  const unfinished = ({ ready, running, scheduled, waiting }: QueueStats["depth"]) =>
+    ready + scheduled + waiting + running
+  const queues = [...names].toSorted().map((queue): QueueStats => {
+    const depth = { ...noDepth }
+    for (const place of standing) {
+      for (const job of contents.at[place]) if (job.queue === queue) depth[place]++
+    }
+    const ready = [...contents.at.ready].filter((job) => job.queue === queue).map(({ since }) => now - since)
+    const was = before?.queues.find((one) => one.queue === queue)?.depth ?? noDepth
+    const enqueued = [...contents.jobs.values()].filter(
+      (job) => before !== undefined && job.queue === queue && numberOf(job.id) > before.last
+    ).length
+    return {
+      queue,
+      depth,
+      oldest: ready.length === 0 ? Option.none() : Option.some(Duration.millis(Math.max(...ready))),
+      enqueued,
+      finished: before === undefined ? 0 : Math.max(0, unfinished(was) + enqueued - unfinished(depth))
+    }
+  })
+  contents.stats = {
+    takenAt: now,
+    over: before && now - before.takenAt,
+    last: contents.numbers.job,
+    queues: queues.filter(({ depth, enqueued, finished }) => unfinished(depth) + depth.dead + enqueued + finished > 0)
+  }
+  return true
+}
+
+export const stats = ({ stats }: Contents, now: Time): Option.Option<Stats> =>
+  Option.map(Option.fromUndefinedOr(stats), ({ over, queues, takenAt }) => ({
+    age: Duration.millis(now - takenAt),
+    over: Option.map(Option.fromUndefinedOr(over), Duration.millis),
+    queues
+  }))
+
+export const lift = (
+  contents: Contents,
+  now: Time,
+  { limit, step }: { readonly step: Duration.Duration; readonly limit: number }
+): number => {
+  const ready = [...contents.at.ready].filter(({ queue }) => !contents.paused.has(queue))
+  const level = ({ since }: Job) => Math.max(0, 9 - Math.floor((now - since) / Duration.toMillis(step)))
+  const late = ready
+    .filter((job) => job.priority > level(job))
+    .filter((job) => ready.some(({ priority, queue }) => queue === job.queue && priority < job.priority))
+    .slice(0, limit)
+  for (const job of late) job.priority = level(job)
+  return late.length
 }

@@ -29,7 +29,8 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     job: ["INSERT"],
     ticket: ["INSERT"],
     timed: ["INSERT"],
-    unique_key: ["SELECT", "INSERT", "UPDATE"]
+    unique_key: ["SELECT", "INSERT", "UPDATE"],
+    stats: ["SELECT"]
   },
   worker: {
     ring: ["SELECT"],
@@ -66,7 +67,8 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     watch: ["SELECT", "UPDATE"],
     lane_run: ["SELECT", "INSERT", "UPDATE"],
     unique_key: ["SELECT", "UPDATE", "DELETE"],
-    look: ["SELECT", "INSERT", "UPDATE"]
+    look: ["SELECT", "INSERT", "UPDATE"],
+    stats: ["SELECT", "INSERT", "UPDATE"]
   },
   viewer: Object.fromEntries(
     [
@@ -85,6 +87,7 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
       "leader",
       "lane_run",
       "look",
+      "stats",
       "jobs"
     ].map((table) => [table, ["SELECT"]])
   ),

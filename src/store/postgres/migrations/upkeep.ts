@@ -16,6 +16,15 @@ export const upkeep: Migration = {
   why text,
   PRIMARY KEY (piece, number)
 )`,
-    `COMMENT ON TABLE ${schema}.look IS 'The last look at each piece of storage: why it could not be emptied, and when it is worth looking again.'`
+    `COMMENT ON TABLE ${schema}.look IS 'The last look at each piece of storage: why it could not be emptied, and when it is worth looking again.'`,
+
+    `CREATE TABLE ${schema}.stats (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  taken_at timestamptz NOT NULL,
+  over_ms float8,
+  last_number bigint NOT NULL,
+  queues jsonb NOT NULL
+)`,
+    `COMMENT ON TABLE ${schema}.stats IS 'The last count of all jobs, by queue: how many stand where, and how many came and went since the count before, over_ms earlier.'`
   ]
 }

@@ -121,7 +121,8 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
     return { ...found, why, did: { evacuated } }
   })
 
-  const ticketColumns = "id, again, size, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind"
+  const ticketColumns =
+    "id, again, ready_at, size, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind"
   const shelve = (shelf: number) => `
     WITH gone AS (
       DELETE FROM ${schema}.ticket_${shelf} AS ticket USING (

@@ -103,6 +103,7 @@ FOR VALUES IN (${slot}) WITH (autovacuum_enabled = false)`
   `CREATE TABLE ${schema}.ticket (
   id bigint NOT NULL,
   again bigint,
+  ready_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   size ${schema}.size NOT NULL,
   shelf smallint NOT NULL,
   fresh boolean NOT NULL GENERATED ALWAYS AS (again IS NULL) STORED,
