@@ -12,6 +12,7 @@ const floors: Readonly<Record<string, number>> = {
   store: 1,
   embedded: 2, // the parts of EmbeddedPostgres
   leadership: 2, // the parts of LeaderElection
+  doctor: 2, // the parts of Doctor
   dispatch: 2, // the parts of Dispatcher
   lanes: 3,
   roles: 4,

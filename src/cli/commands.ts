@@ -2,6 +2,7 @@
 import * as Command from "effect/cli/Command"
 import { config } from "./config.ts"
 import { dead } from "./dead/index.ts"
+import { doctor } from "./doctor.ts"
 import { jobs } from "./jobs/index.ts"
 import { lanes } from "./lanes.ts"
 import { layerLog, logFormat } from "./logging.ts"
@@ -11,7 +12,7 @@ import { queues } from "./queues/index.ts"
 import { tick } from "./tick.ts"
 import { workers } from "./workers.ts"
 
-const commands = [migrate, maintenance, tick, jobs, queues, dead, workers, lanes, config] as const
+const commands = [migrate, maintenance, tick, jobs, queues, dead, workers, lanes, doctor, config] as const
 
 export const lanekeeper = Command.make("lanekeeper").pipe(
   Command.withDescription("Durable background jobs on PostgreSQL"),

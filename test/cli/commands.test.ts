@@ -224,6 +224,31 @@ describe("lanekeeper lanes and tick", () => {
   )
 })
 
+describe("lanekeeper doctor", () => {
+  test(
+    "says what is wrong and what to do, and fails when something is [LK-K3]",
+    Effect.gen(function* () {
+      const { findings, healthy } = yield* answered(Shapes.Diagnosis, "doctor")
+      assert.isFalse(healthy)
+      const leader = findings.find(({ check }) => check === "leader")
+      assert.deepStrictEqual(leader, {
+        check: "leader",
+        verdict: "wrong",
+        cause: "No maintenance runs anywhere: no lane ever ran",
+        remedy: "start a worker or lanekeeper maintenance"
+      })
+      const { exit, stdout } = yield* command("doctor")
+      assert.strictEqual(failure(exit), "1 thing is wrong")
+      assert.match(stdout, /^WRONG {2}leader +No maintenance runs anywhere.*\n +→ start a worker/m)
+      const store = yield* Store
+      yield* command("tick")
+      yield* store.register("a worker")
+      const well = yield* command("doctor")
+      assert.isTrue(well.succeeded, well.stdout)
+    })
+  )
+})
+
 describe("The command line", () => {
   it.live("offers --json wherever it answers something [LK-K1]", () =>
     Effect.gen(function* () {

@@ -1,0 +1,61 @@
+/**
+ * Examines a database and all that works on it, and says of each thing whether it is well, with a remedy where it is
+ * not. It changes nothing.
+ */
+import { PgClient } from "@effect/sql-pg/PgClient"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
+import { channels } from "./doctor/channels.ts"
+import { fine, type Finding, wrong } from "./doctor/Finding.ts"
+import { server } from "./doctor/server.ts"
+import { work } from "./doctor/work.ts"
+import { gather } from "./store/postgres/facts.ts"
+import { storeOn } from "./store/postgres/index.ts"
+import * as Migrations from "./store/postgres/Migrations.ts"
+import { schemaName } from "./store/postgres/SchemaName.ts"
+import { Store } from "./store/Store.ts"
+
+export type { Finding } from "./doctor/Finding.ts"
+
+export interface DoctorOptions {
+  /** Defaults to `lanekeeper`. */
+  readonly schema?: string | undefined
+  readonly directUrl?: Redacted.Redacted | undefined
+  readonly leadership?: "lock" | "lease" | undefined
+  readonly lanes: ReadonlyArray<{ readonly name: string; readonly interval: Duration.Duration }>
+  /** Longer than this a worker may not be silent. Defaults to 30 seconds. */
+  readonly staleAfter?: Duration.Input | undefined
+  /** What holds a snapshot or a piece of storage for longer is told. Defaults to 1 minute. */
+  readonly longerThan?: Duration.Input | undefined
+}
+
+export const examine = Effect.fn("Doctor.examine")(function* (options: DoctorOptions) {
+  const sql = yield* PgClient
+  const schema = yield* schemaName(options.schema)
+  const checked = yield* Effect.result(Migrations.check({ schema }))
+  if (checked._tag === "Failure") return [unusable(checked.failure)]
+  const before = yield* Clock.currentTimeMillis
+  const facts = yield* gather(sql, schema, Duration.fromInputUnsafe(options.longerThan ?? "1 minute"))
+  const after = yield* Clock.currentTimeMillis
+  const store = yield* storeOn(sql, schema)
+  const staleAfter = Duration.fromInputUnsafe(options.staleAfter ?? "30 seconds")
+  return [
+    fine("schema", `The schema ${schema} is at version ${checked.success}`),
+    ...server(facts, { now: (before + after) / 2, spread: after - before }),
+    ...(yield* channels(sql, { ...options, channel: `${schema}_doctor_${crypto.randomUUID().slice(0, 8)}` })),
+    ...(yield* work({ lanes: options.lanes, staleAfter, queues: facts.queues }).pipe(
+      Effect.provideService(Store, store)
+    ))
+  ]
+}, Effect.scoped)
+
+export const isHealthy = (findings: ReadonlyArray<Finding>): boolean =>
+  findings.every(({ verdict }) => verdict !== "wrong")
+
+/** Errors say what is so and, after a colon, what to do. */
+const unusable = ({ message }: { readonly message: string }): Finding => {
+  const split = message.lastIndexOf(": ")
+  return wrong("database", message.slice(0, split), message.slice(split + 2))
+}
