@@ -6,10 +6,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
-import * as TestClock from "effect/testing/TestClock"
 import * as Job from "../../src/Job.ts"
 import type { ClaimOptions } from "../../src/store/Store.ts"
-import { away, inWorld, Work } from "./world.ts"
+import { away, elapse, inWorld, Work } from "./world.ts"
 
 const idle = Work.handle(() => Effect.void)
 const forever = Work.handle(() => Effect.never)
@@ -25,11 +24,11 @@ describe("A worker's claims", () => {
       Effect.fnUntraced(function* ({ watched, worker }) {
         yield* worker(idle)
         assert.strictEqual(watched.count("claim"), 1)
-        yield* TestClock.adjust("999 millis")
+        yield* elapse("999 millis")
         assert.strictEqual(watched.count("claim"), 1)
-        yield* TestClock.adjust("1 millis")
+        yield* elapse("1 millis")
         assert.strictEqual(watched.count("claim"), 2)
-        yield* TestClock.adjust("10 seconds")
+        yield* elapse("10 seconds")
         assert.strictEqual(watched.count("claim"), 12)
       })
     )
@@ -39,13 +38,13 @@ describe("A worker's claims", () => {
     inWorld(
       Effect.fnUntraced(function* ({ wakeup, watched, worker }) {
         yield* worker(idle)
-        yield* TestClock.adjust("400 millis")
+        yield* elapse("400 millis")
         yield* wakeup.poke(["default"])
-        yield* TestClock.adjust(0)
+        yield* elapse(0)
         assert.strictEqual(watched.count("claim"), 2)
-        yield* TestClock.adjust("999 millis")
+        yield* elapse("999 millis")
         assert.strictEqual(watched.count("claim"), 2)
-        yield* TestClock.adjust("1 millis")
+        yield* elapse("1 millis")
         assert.strictEqual(watched.count("claim"), 3)
       })
     )
@@ -59,12 +58,12 @@ describe("A worker's claims", () => {
         yield* worker(idle)
         assert.strictEqual(watched.count("claim"), 1)
         yield* Effect.forEach(Array.from({ length: 1_000 }), () => wakeup.poke(["default"]), { discard: true })
-        yield* TestClock.adjust("5 seconds")
+        yield* elapse("5 seconds")
         assert.strictEqual(watched.count("claim"), 1, "drives never overlap")
         yield* Deferred.succeed(answer, undefined)
-        yield* TestClock.adjust(0)
+        yield* elapse(0)
         assert.strictEqual(watched.count("claim"), 2)
-        yield* TestClock.adjust("999 millis")
+        yield* elapse("999 millis")
         assert.strictEqual(watched.count("claim"), 2, "polls that were missed are not made up for")
       })
     )
@@ -79,7 +78,7 @@ describe("A worker's claims", () => {
         yield* stop
         yield* ended
         yield* wakeup.poke(["default"])
-        yield* TestClock.adjust("10 seconds")
+        yield* elapse("10 seconds")
         assert.strictEqual(watched.count("claim"), 1)
       })
     )
@@ -91,10 +90,10 @@ describe("A worker's claims", () => {
         yield* one.worker(idle)
         yield* inWorld(({ wakeup }) => wakeup.poke(["default"]))
         yield* one.wakeup.poke(["elsewhere"])
-        yield* TestClock.adjust(0)
+        yield* elapse(0)
         assert.strictEqual(one.watched.count("claim"), 1)
         yield* one.wakeup.poke(["elsewhere", "default"])
-        yield* TestClock.adjust(0)
+        yield* elapse(0)
         assert.strictEqual(one.watched.count("claim"), 2)
       })
     )
@@ -119,7 +118,7 @@ describe("A worker's claims", () => {
           { queue: "default", limit: 4, ahead: 0 },
           { queue: "others", limit: 2, ahead: 0 }
         ])
-        yield* TestClock.adjust("1 minute")
+        yield* elapse("1 minute")
         assert.strictEqual((yield* store.page({ place: "running", queue: "default", limit: 100 })).length, 4)
         assert.strictEqual((yield* store.page({ place: "running", queue: "others", limit: 100 })).length, 1)
         for (const { queues } of claims(watched).slice(1)) {
@@ -146,7 +145,7 @@ describe("A worker's claims", () => {
         )
         yield* Work.enqueueMany(Array.from({ length: 500 }, (_, n) => ({ n })))
         yield* worker(handler, { concurrency: 7 })
-        yield* TestClock.adjust("30 seconds")
+        yield* elapse("30 seconds")
         assert.strictEqual((yield* store.page({ place: "completed", limit: 1_000 })).length, 500)
         assert.strictEqual(yield* Ref.get(most), 7)
       })
@@ -162,12 +161,12 @@ describe("A worker's claims", () => {
         )
         yield* Work.enqueueMany(Array.from({ length: 400 }, (_, n) => ({ n })))
         yield* worker(handler, { concurrency: 2 })
-        yield* TestClock.adjust("100 millis")
+        yield* elapse("100 millis")
         assert.isTrue(claims(watched).some(({ queues }) => queues.some(({ ahead }) => ahead! > 2)))
         assert.isAbove(watched.count("begin"), 0)
 
         yield* Ref.set(slow, true)
-        yield* TestClock.adjust("5 seconds")
+        yield* elapse("5 seconds")
         const running = yield* store.page({ place: "running", limit: 100 })
         assert.strictEqual(running.length, 2)
         const ready = yield* store.page({ place: "ready", limit: 1_000 })
@@ -183,7 +182,7 @@ describe("A worker's claims", () => {
         const { id } = yield* Other.enqueue({ text: "a" }, { queue: "default" })
         const { id: known } = yield* Work.enqueue({ n: 1 })
         yield* worker(idle)
-        yield* TestClock.adjust("3 minutes")
+        yield* elapse("3 minutes")
         assert.deepStrictEqual(yield* store.place(id), Option.some("ready"))
         assert.deepStrictEqual(yield* store.place(known), Option.some("completed"))
         assert.strictEqual((yield* Effect.map(store.show(id), Option.getOrThrow)).failures, 0)
@@ -199,12 +198,12 @@ describe("A worker's claims", () => {
         const { id } = yield* Work.enqueue({ n: 1 })
         watched.before = (name) => (name === "claim" ? Effect.fail(away) : Effect.void)
         yield* worker(idle)
-        yield* TestClock.adjust("20 seconds")
+        yield* elapse("20 seconds")
         const failed = lines.filter((line) => line.includes("Could not claim"))
         assert.isAbove(failed.length, 5)
         assert.isBelow(failed.length, 20)
         watched.before = () => Effect.void
-        yield* TestClock.adjust("2 seconds")
+        yield* elapse("2 seconds")
         assert.deepStrictEqual(yield* store.place(id), Option.some("completed"))
       })
     )
@@ -226,7 +225,7 @@ describe("A worker's claims", () => {
         assert.deepStrictEqual(yield* store.place(victim), Option.some("running"))
         assert.deepStrictEqual(yield* store.place(other), Option.some("ready"))
         assert.deepStrictEqual(yield* store.place(fresh), Option.some("running"))
-        yield* TestClock.adjust("1 minute")
+        yield* elapse("1 minute")
         assert.deepStrictEqual(yield* store.place(victim), Option.some("completed"))
         assert.deepStrictEqual(yield* store.place(other), Option.some("running"))
       })

@@ -30,6 +30,7 @@ export const away = new SqlError({ reason: new ConnectionError({ cause: new Erro
 export class Watched {
   readonly calls: Array<{ readonly name: string; readonly argument: unknown }> = []
   before: (name: string) => Effect.Effect<void, SqlError> = () => Effect.void
+  after: (name: string) => Effect.Effect<void> = () => Effect.void
 
   of(name: string): ReadonlyArray<never> {
     return this.calls.filter((call) => call.name === name).map(({ argument }) => argument) as never
@@ -47,10 +48,8 @@ export class Watched {
         (...args: ReadonlyArray<unknown>) =>
           Effect.suspend(() => {
             this.calls.push({ name, argument: name === "finish" ? args[1] : args.at(-1) })
-            return Effect.andThen(
-              this.before(name),
-              (store[name] as (...args: ReadonlyArray<unknown>) => never)(...args)
-            )
+            const call = (store[name] as (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown>)(...args)
+            return Effect.tap(Effect.andThen(this.before(name), call), this.after(name))
           })
       const watched = ["claim", "finish", "beat", "begin", "release", "register", "forget", "unhandled"] as const
       return { ...store, ...Object.fromEntries(watched.map((name) => [name, watch(name)])) }
@@ -63,6 +62,10 @@ const liveness: Liveness = {
   staleAfter: Duration.seconds(30),
   crashBudget: 3
 }
+
+/** Lets time pass, and everything settle that it set going. */
+export const elapse = (time: Duration.Input) =>
+  Effect.andThen(TestClock.adjust(time), Effect.repeat(TestClock.adjust(0), { times: 30 }))
 
 export interface World {
   readonly watched: Watched
@@ -112,7 +115,7 @@ export const inWorld = <E>(body: (world: World) => Effect.Effect<void, E, Client
         )
         const stopping = yield* Deferred.make<void>()
         const fiber = yield* Effect.forkScoped(dispatcher.run(stopping))
-        yield* TestClock.adjust(0)
+        yield* elapse(0)
         return {
           stop: Effect.asVoid(Deferred.succeed(stopping, undefined)),
           ended: Effect.asVoid(Fiber.await(fiber)),
