@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Details } from "./domain/Details.ts"
+import type { FollowUps } from "./domain/Event.ts"
 import { faultIn, isStorableText } from "./domain/json.ts"
 import type { Place } from "./domain/Job.ts"
 import { InvalidOption } from "./EnqueueError.ts"
@@ -62,6 +63,7 @@ export interface Defaults {
   readonly timeout?: Duration.Duration | undefined
   readonly deadline?: Duration.Duration | undefined
   readonly version: number
+  readonly followUps?: FollowUps | undefined
 }
 
 export interface Read {
@@ -148,7 +150,8 @@ const readUnsafe = (defaults: Defaults, options: EnqueueOptions): Read => {
         : { expiresAt: DateTime.formatIso(time("expiresAt", options.expiresAt)) }),
       ...(options.key === undefined ? {} : { key: text("key", options.key) }),
       ...(options.tags === undefined ? {} : { tags: options.tags.map((tag) => text("tags", tag)) }),
-      ...(metadata === undefined ? {} : { metadata })
+      ...(metadata === undefined ? {} : { metadata }),
+      ...(defaults.followUps === undefined ? {} : { followUps: defaults.followUps })
     }
   }
 }

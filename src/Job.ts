@@ -6,6 +6,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Layer from "effect/Layer"
 import type * as Schedule from "effect/Schedule"
@@ -13,12 +14,21 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Attempt } from "./Attempt.ts"
-import { Client, type Result } from "./Client.ts"
+import { Client, type Result as JobResult } from "./Client.ts"
 import * as Backoff from "./domain/Backoff.ts"
 import type { Details } from "./domain/Details.ts"
+import type { FollowUp as StoredFollowUp, FollowUps } from "./domain/Event.ts"
 import type { JobId } from "./domain/Job.ts"
 import type { EnqueueError } from "./EnqueueError.ts"
-import { type Defaults, type EnqueueOptions, isPriority, isText, priorityRule, textRule } from "./EnqueueOptions.ts"
+import {
+  type Defaults,
+  type EnqueueOptions,
+  isPriority,
+  isText,
+  priorityRule,
+  read,
+  textRule
+} from "./EnqueueOptions.ts"
 import type { FailurePolicy } from "./FailurePolicy.ts"
 import * as Handlers from "./Handlers.ts"
 import type { Signal } from "./Handlers.ts"
@@ -72,7 +82,7 @@ export interface Kind<
   /** Waits until a job is over and answers its output. */
   readonly await: (
     id: JobId
-  ) => Effect.Effect<Output["Type"], Result.NotCompleted | SqlError, Client | Output["DecodingServices"]>
+  ) => Effect.Effect<Output["Type"], JobResult.NotCompleted | SqlError, Client | Output["DecodingServices"]>
   /** Says what a job of this kind does. A worker that is provided with the layer runs them. */
   readonly handle: <R = never>(
     handler: (
@@ -91,6 +101,22 @@ export interface Any extends Kind<any, any, any, any> {}
 export type Payload<K extends Any> = K["payload"]["Type"]
 export type Output<K extends Any> = K["output"]["Type"]
 export type Failure<K extends Any> = K["failure"]["Type"]
+
+/** What a follow-up is given: the job it follows, which `Client.get` shows, and what became of it. */
+export const FollowUp = Schema.Struct({
+  type: Schema.Literals(["rescued", "died"]),
+  job: Schema.String.pipe(Schema.brand("lanekeeper/JobId")),
+  kind: Schema.String,
+  attempt: Schema.Int,
+  /** How often the job was rescued since it was enqueued, or last driven again. */
+  rescues: Schema.Int,
+  /** Why it died. */
+  reason: Schema.NullOr(Schema.String)
+})
+
+export type FollowUp = typeof FollowUp.Type
+
+export type FollowUpKind = Pick<Kind<string, typeof FollowUp>, "name" | "payload" | "defaults">
 
 /** The same for every item, or made for each. */
 export type Each<Options, Item> = Options | ((item: Item, index: number) => Options)
@@ -119,6 +145,13 @@ export interface MakeOptions<Payload, Output, Failure extends Schema.Top> {
   readonly backoff?: Schedule.Schedule<unknown, Failure["Type"]> | undefined
   /** What becomes of a job, by its failure's tag or by the failure. Defaults to `retry`. */
   readonly onFailure?: FailurePolicy<Failure["Type"]> | undefined
+  /**
+   * Enqueued when a job of this kind dies, in the same transaction, whatever process that is in: it is stored with the
+   * job when that is enqueued.
+   */
+  readonly onDeath?: FollowUpKind | undefined
+  /** The same, each time a job of this kind is rescued from a worker that vanished or held it past its deadline. */
+  readonly onRescue?: FollowUpKind | undefined
   /** Names this kind had before. */
   readonly aliases?: ReadonlyArray<string> | undefined
   /** Of the payload's shape. Defaults to 1. */
@@ -209,7 +242,27 @@ const defaultsOf = (kind: string, options: MakeOptions<unknown, unknown, any>): 
     version,
     maxAttempts,
     timeout: length("timeout", options.timeout),
-    deadline: length("deadline", options.deadline)
+    deadline: length("deadline", options.deadline),
+    followUps: followUpsOf(options)
+  }
+}
+
+const followUpsOf = ({ onDeath, onRescue }: MakeOptions<unknown, unknown, any>): FollowUps | undefined => {
+  if (onDeath === undefined && onRescue === undefined) return undefined
+  return {
+    ...(onDeath === undefined ? {} : { died: followUpOf(onDeath) }),
+    ...(onRescue === undefined ? {} : { rescued: followUpOf(onRescue) })
+  }
+}
+
+const followUpOf = ({ defaults, name }: FollowUpKind): StoredFollowUp => {
+  const { deadline, details, priority, queue } = Result.getOrThrow(read(defaults, {}))
+  return {
+    kind: name,
+    queue,
+    priority,
+    ...(deadline === undefined ? {} : { deadlineMs: Math.ceil(Duration.toMillis(deadline)) }),
+    ...(Object.keys(details).length === 0 ? {} : { details: { ...details } })
   }
 }
 

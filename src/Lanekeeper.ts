@@ -6,6 +6,8 @@ export { layerMemory, layerPostgres, layerPostgresConfig, type PostgresOptions }
 /** The client role: enqueues and reads, and does nothing else. */
 export const layerClient = Client.layer
 
+export { type EventsOptions, layerSink as layerEvents } from "./Events.ts"
+
 export {
   layerMaintenanceOnly,
   layerMaintenanceOnlyBackground,

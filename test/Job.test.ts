@@ -7,6 +7,7 @@ import * as Tracer from "effect/Tracer"
 import { Client } from "../src/Client.ts"
 import * as Job from "../src/Job.ts"
 import * as Lanekeeper from "../src/Lanekeeper.ts"
+import { Store } from "../src/store/Store.ts"
 
 const Resize = Job.make("resize", {
   payload: { image: Schema.String, width: Schema.Int },
@@ -47,6 +48,30 @@ describe("Job.make", () => {
     assert.throws(rule("a", { deadline: 0 }), /its deadline is a length of time of at least a millisecond/)
     assert.throws(rule("a", { aliases: [""] }), /an alias is not blank/)
   })
+
+  it("stores with a kind's defaults what is to follow a rescue or a death [LK-C7]", () => {
+    const Alarm = Job.make("alarm", { payload: Job.FollowUp, queue: "alarms", priority: 1, maxAttempts: 2 })
+    const Pay = Job.make("pay", { payload: {}, onDeath: Alarm, onRescue: Alarm })
+    const alarm = { kind: "alarm", queue: "alarms", priority: 1, details: { maxAttempts: 2 } }
+    assert.deepStrictEqual(Pay.defaults.followUps, { died: alarm, rescued: alarm })
+    // @ts-expect-error a follow-up is given what became of the job, and nothing else
+    const compiles = () => Job.make("pay", { payload: {}, onDeath: Resize })
+    assert.isFunction(compiles)
+  })
+
+  it.effect("gives a follow-up the job it follows, typed [LK-C7]", () =>
+    Effect.gen(function* () {
+      const Alarm = Job.make("alarm", { payload: Job.FollowUp, queue: "alarms" })
+      const Pay = Job.make("pay", { payload: { cents: Schema.Int }, onDeath: Alarm })
+      const { id } = yield* Pay.enqueue({ cents: 100 })
+      const store = yield* Store
+      yield* store.setAside(id, "fraud")
+      const client = yield* Client
+      const [followUp] = yield* client.list({ place: "ready", queue: "alarms", limit: 2 })
+      const given: Job.FollowUp = yield* Alarm.decode(followUp!.payload, followUp!.details as null)
+      assert.deepStrictEqual(given, { type: "died", job: id, kind: "pay", attempt: 1, rescues: 0, reason: "fraud" })
+    }).pipe(Effect.provide(Lanekeeper.layerClient.pipe(Layer.provideMerge(Lanekeeper.layerMemory))))
+  )
 
   it.effect("reads payloads of older versions, and its own", () =>
     Effect.gen(function* () {

@@ -44,9 +44,9 @@ export interface Lane {
   readonly batch: number
   /** A run that has taken longer begins no further batch. */
   readonly budget: Duration.Duration
-  readonly body: (batch: number) => Effect.Effect<Batch, SqlError, Store>
+  readonly body: (batch: number) => Effect.Effect<Batch, SqlError | SuppliedFailed, Store>
   /** How long the oldest thing has been waiting that this lane should have moved. */
-  readonly lag?: ((overdue: Overdue) => Duration.Duration) | undefined
+  readonly lag?: ((overdue: Overdue, staleAfter: Duration.Duration) => Duration.Duration) | undefined
 }
 
 /** What one run did. */
@@ -59,6 +59,16 @@ export interface Report {
   readonly drained: boolean
   /** Why it ended early. What its batches moved before is moved. */
   readonly error: string | null
+}
+
+/** What the application gave the lane to run. */
+export class SuppliedFailed extends Schema.TaggedError<SuppliedFailed>()("SuppliedFailed", {
+  what: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `${this.what} failed: ${this.reason}`
+  }
 }
 
 /** A body that does not come back. */
@@ -122,9 +132,9 @@ export const runOnce = Effect.fn("Lane.runOnce")(function* (lane: Lane, stopping
   } satisfies Report
 })
 
-const reasonOf = (cause: Cause.Cause<SqlError | LaneHung>): string => {
+const reasonOf = (cause: Cause.Cause<SqlError | SuppliedFailed | LaneHung>): string => {
   const error = Cause.squash(cause)
-  if (error instanceof LaneHung) return error.message
+  if (error instanceof LaneHung || error instanceof SuppliedFailed) return error.message
   if (typeof error === "object" && error !== null && "_tag" in error && error._tag === "SqlError") {
     return rootMessage(error as SqlError)
   }

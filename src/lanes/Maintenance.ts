@@ -11,14 +11,16 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import { Sink } from "../Events.ts"
 import { LeaderElection } from "../LeaderElection.ts"
 import * as Settings from "../Settings.ts"
 import { type LaneRun, Store } from "../store/Store.ts"
 import { StoreConnections } from "../StoreConnections.ts"
 import { Wakeup } from "../Wakeup.ts"
 import { configure, type Configured, type LaneOptions } from "./Configured.ts"
-import { classes, type LaneClass, loop, type Ran, totalOf } from "./Lane.ts"
+import { classes, type Lane, type LaneClass, loop, type Ran, totalOf } from "./Lane.ts"
 import * as measure from "./measure.ts"
+import { outbox } from "./outbox.ts"
 import { Rescue } from "./Rescue.ts"
 
 export interface LaneStatus {
@@ -58,7 +60,7 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions) {
   const grace = Duration.fromInputUnsafe(options.grace ?? Settings.grace.fallback.value)
   const election = yield* LeaderElection
   const stores = yield* StoreConnections
-  const context = yield* Effect.context<Wakeup>()
+  const context = yield* Effect.context<Wakeup | Store>()
   const runs = new Map<string, Ran & { readonly startedAt: number; readonly succeededAt: number | undefined }>()
   let busy = false
 
@@ -77,7 +79,7 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions) {
       const news = [...runs.values()].filter(({ lane, startedAt }) => told.get(lane) !== startedAt)
       yield* store.recordRuns(news.map((run) => laneRun(run, now - run.startedAt)))
       for (const { lane, startedAt } of news) told.set(lane, startedAt)
-      yield* measure.lags(lanes, yield* store.overdue)
+      yield* measure.lags(lanes, yield* store.overdue, staleAfter)
     }).pipe(Effect.catchCause((cause) => Effect.logDebug("Lane runs were not kept", cause)))
 
   /** All lanes of a class, on the connections of the class. The last class keeps what the store is told of all. */
@@ -102,6 +104,23 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions) {
     yield* Effect.all([loops, all], { concurrency: 2 }).pipe(Effect.provideService(Store, store))
   }, Effect.scoped)
 
+  /**
+   * Who has somewhere to deliver events to does so while another leads, for the leader may have nowhere. Whoever comes
+   * second finds them taken.
+   */
+  const relaying = Effect.fnUntraced(function* (stopping: Deferred.Deferred<void>) {
+    const { deliver } = yield* Sink
+    if (Option.isNone(deliver)) return
+    const following: Lane = {
+      ...lanes.find(({ name }) => name === outbox.name)!,
+      body: (batch) =>
+        Effect.flatMap(election.term, (term) =>
+          Option.isSome(term) ? Effect.succeed({ rows: {}, full: false }) : outbox.body(batch)
+        )
+    }
+    yield* loop(following, { stopping, onRun: () => Effect.void })
+  }, Effect.provideContext(context))
+
   const run = Effect.fn("Maintenance.run")(function* (stopping: Deferred.Deferred<void>) {
     const leading = Effect.forEach(classes, (name) => runClass(name, stopping), {
       concurrency: "unbounded",
@@ -124,7 +143,7 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions) {
       Effect.catchDefect((defect) => Effect.logError("Maintenance failed and begins again", defect)),
       Effect.repeat({ schedule: Schedule.spaced("1 second"), until: () => Deferred.isDoneUnsafe(stopping) })
     )
-    yield* Effect.raceFirst(campaign, patience)
+    yield* Effect.all([Effect.raceFirst(campaign, patience), relaying(stopping)], { concurrency: 2, discard: true })
   })
 
   return Maintenance.of({

@@ -2,6 +2,7 @@
 import type { Lane } from "./Lane.ts"
 import { aging } from "./aging.ts"
 import { liveness } from "./liveness.ts"
+import { outbox, outboxAtStart } from "./outbox.ts"
 import { promote } from "./promote.ts"
 import { rescueCallback } from "./rescueCallback.ts"
 import { rescueDeadline } from "./rescueDeadline.ts"
@@ -19,8 +20,9 @@ export const lanes: ReadonlyArray<Lane> = [
   aging,
   retention,
   stats,
+  outbox,
   liveness
 ]
 
 /** What every start does once, leading or not, in this order. */
-export const recovery: ReadonlyArray<Lane> = [rescueStale, rescueDeadline, rescueCallback, promote]
+export const recovery: ReadonlyArray<Lane> = [rescueStale, rescueDeadline, rescueCallback, promote, outboxAtStart]

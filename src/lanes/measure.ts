@@ -28,7 +28,7 @@ export const run = Effect.fnUntraced(function* (lane: Lane, ran: Ran) {
   for (const [outcome, count] of Object.entries(ran.rows)) yield* Metric.update(of(rows, { outcome }), count)
 })
 
-export const lags = (lanes: ReadonlyArray<Lane>, overdue: Overdue) =>
+export const lags = (lanes: ReadonlyArray<Lane>, overdue: Overdue, staleAfter: Duration.Duration) =>
   Effect.forEach(
     lanes,
     (lane) =>
@@ -36,7 +36,7 @@ export const lags = (lanes: ReadonlyArray<Lane>, overdue: Overdue) =>
         ? Effect.void
         : Metric.update(
             Metric.withAttributes(lag, { lane: lane.name, class: lane.class }),
-            Duration.toMillis(lane.lag(overdue))
+            Duration.toMillis(lane.lag(overdue, staleAfter))
           ),
     { discard: true }
   )

@@ -37,5 +37,6 @@ export const rescueStale: Lane = {
   interval: Duration.seconds(5),
   batch: 500, // leases; a fresh one holds the jobs of a whole claim
   budget: Duration.seconds(5),
-  body
+  body,
+  lag: ({ silent }, staleAfter) => Duration.max(Duration.subtract(silent, staleAfter), Duration.zero)
 }

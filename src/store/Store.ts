@@ -195,9 +195,13 @@ export interface Leader {
 
 /** Since when the oldest has been due; zero where nothing is. */
 export interface Overdue {
+  /** For how long, under watch, that worker has been silent that has been silent longest of those that hold leases. */
+  readonly silent: Duration.Duration
   readonly scheduled: Duration.Duration
   readonly deadline: Duration.Duration
   readonly waiting: Duration.Duration
+  /** Events nobody has given a position. */
+  readonly untold: Duration.Duration
 }
 
 export interface EventsTended {
@@ -377,13 +381,20 @@ export class Store extends Context.Service<
       readonly keep: Duration.Duration
       readonly undelivered: boolean
     }) => Effect.Effect<EventsTended, SqlError>
-    /** Those next to deliver, by position: nobody else is given them until they are given back, or for `stuckAfter`. */
+    /**
+     * Those next to deliver, by position, the least tried first: nobody else is given them until they were refused, or
+     * for `stuckAfter`.
+     */
     readonly takeEvents: (options: {
       readonly limit: number
       readonly stuckAfter: Duration.Duration
     }) => Effect.Effect<ReadonlyArray<Event>, SqlError>
     readonly eventsDelivered: (ids: ReadonlyArray<EventId>) => Effect.Effect<void, SqlError>
-    readonly eventsGivenBack: (ids: ReadonlyArray<EventId>) => Effect.Effect<void, SqlError>
+    /** They can be taken again at once; `untried` as if they had not been taken. */
+    readonly eventsRefused: (events: {
+      readonly refused: ReadonlyArray<EventId>
+      readonly untried: ReadonlyArray<EventId>
+    }) => Effect.Effect<void, SqlError>
     /** By position, which grows as they become visible: read on after the last one you have. */
     readonly events: (options: {
       readonly after: bigint

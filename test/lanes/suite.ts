@@ -6,6 +6,7 @@ import type * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import { lanes as all } from "../../src/lanes/index.ts"
 import { classes, type Report, runOnce, totalOf } from "../../src/lanes/Lane.ts"
+import { outbox } from "../../src/lanes/outbox.ts"
 import { promote } from "../../src/lanes/promote.ts"
 import { recover } from "../../src/lanes/recover.ts"
 import { rescueCallback } from "../../src/lanes/rescueCallback.ts"
@@ -70,6 +71,7 @@ export const suite = <R>({ elapse, empty, it }: LanesUnderTest<R>): void => {
         yield* world.isAt("waiting", jobs.wait)
         assert.deepInclude(yield* runOnce(rescueCallback), { rows: { ready: 1 } })
         yield* world.isAt("ready", jobs.wait, jobs.ready)
+        assert.deepInclude(yield* runOnce(outbox), { rows: { numbered: 2 } })
         for (const lane of all) assert.deepInclude(yield* runOnce(lane), { rows: {}, batches: 1, error: null })
       }))
 

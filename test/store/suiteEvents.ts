@@ -216,7 +216,7 @@ export const events = (test: Test): void => {
         ids.slice(1)
       )
       yield* store.eventsDelivered([others[0]!.id])
-      yield* store.eventsGivenBack(others.map(({ id }) => id))
+      yield* store.eventsRefused({ refused: others.map(({ id }) => id), untried: [] })
       assert.deepStrictEqual(
         (yield* store.takeEvents(taking)).map(({ job }) => job),
         [ids[2]]
@@ -231,6 +231,23 @@ export const events = (test: Test): void => {
       yield* elapse(hours(1))
       assert.deepStrictEqual(yield* store.takeEvents(taking), [])
       assert.isFalse((yield* store.tendEvents(tending)).undelivered)
+    }))
+
+  test("gives those that were refused after those that were not tried yet [LK-D8]", (world) =>
+    Effect.gen(function* () {
+      const { store } = world
+      const ids = [yield* world.dead(), yield* world.dead(), yield* world.dead()]
+      yield* store.tendEvents(tending)
+      const take = Effect.map(store.takeEvents({ ...taking, limit: 2 }), (taken) => ({
+        jobs: taken.map(({ job }) => job),
+        ids: taken.map(({ id }) => id)
+      }))
+      const first = yield* take
+      assert.deepStrictEqual(first.jobs, ids.slice(0, 2))
+      yield* store.eventsRefused({ refused: first.ids.slice(0, 1), untried: first.ids.slice(1) })
+      const second = yield* take
+      assert.deepStrictEqual(second.jobs, ids.slice(1))
+      assert.deepStrictEqual((yield* take).jobs, ids.slice(0, 1))
     }))
 
   test("forgets events past their retention, and keeps those to deliver where it is told to [LK-D3, LK-D8]", (world) =>

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type LaneRun, type Term, UnderTerm } from "../../src/store/Store.ts"
 import type { Test } from "./suite.ts"
-import { hours, nothingMoved } from "./suiteWorld.ts"
+import { completed, hours, nothingMoved } from "./suiteWorld.ts"
 
 const lease = Duration.seconds(10)
 const staleAfter = Duration.seconds(30)
@@ -111,19 +111,43 @@ export const leading = (test: Test): void => {
       assert.isTrue(Duration.isLessThan(promote!.age, hours(1)))
     }))
 
-  test("tells how long the oldest thing has been due [LK-B8]", ({ elapse, enqueue, running, store, waiting }) =>
+  test("tells how long the oldest thing has been due [LK-B8]", ({ dead, elapse, enqueue, running, store, waiting }) =>
     Effect.gen(function* () {
       const none = { scheduled: Duration.zero, deadline: Duration.zero, waiting: Duration.zero }
       yield* enqueue({ runIn: hours(1) }, { runIn: hours(2) })
       yield* running({ deadline: hours(3) })
       yield* waiting("token") // for 2 hours
-      assert.deepStrictEqual(yield* store.overdue, none)
+      assert.deepInclude(yield* store.overdue, none)
+      yield* dead() // nobody has told of it
       yield* elapse(hours(4))
-      const { deadline, scheduled, waiting: waits } = yield* store.overdue
-      const rounded = [scheduled, deadline, waits].map((age) => Math.round(Duration.toHours(age) * 100) / 100)
-      assert.deepStrictEqual(rounded, [3, 1, 2])
+      const { deadline, scheduled, untold, waiting: waits } = yield* store.overdue
+      assert.deepStrictEqual([scheduled, deadline, waits, untold].map(inHours), [3, 1, 2, 4])
+      yield* store.tendEvents({ limit: 10, keep: hours(24), undelivered: true })
+      assert.deepStrictEqual((yield* store.overdue).untold, Duration.zero)
+    }))
+
+  test("tells for how long a worker that holds jobs has been silent under watch [LK-B8]", (world) =>
+    Effect.gen(function* () {
+      const { declareDead, elapse, register, running, store } = world
+      const silence = Effect.map(store.overdue, ({ silent }) => inHours(silent))
+      yield* store.watch({ staleAfter })
+      yield* register // it holds nothing
+      const { end, worker } = yield* running()
+      yield* elapse(hours(2))
+      assert.strictEqual(yield* silence, 2)
+      yield* declareDead(worker)
+      yield* elapse(hours(1))
+      assert.strictEqual(yield* silence, 3)
+      // Nobody has looked for too long: what went before is no evidence.
+      yield* store.watch({ staleAfter })
+      assert.strictEqual(yield* silence, 0)
+      yield* end(completed)
+      yield* elapse(hours(1))
+      assert.strictEqual(yield* silence, 0)
     }))
 }
+
+const inHours = (age: Duration.Duration) => Math.round(Duration.toHours(age) * 100) / 100
 
 export const watching = (test: Test): void => {
   test("declares nobody dead whose silence nobody has watched [LK-C3]", ({ elapse, isAt, running, store }) =>

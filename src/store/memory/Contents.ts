@@ -85,6 +85,7 @@ export interface Told {
   readonly details: Readonly<Record<string, unknown>>
   position: bigint | undefined
   takenAt: Time
+  tries: number
   delivered: boolean
 }
 

@@ -22,6 +22,7 @@ export const tell = (
     id: ++contents.numbers.event as unknown as EventId,
     position: undefined,
     takenAt: -Infinity,
+    tries: 0,
     delivered: false
   })
   const carried = (job.details ?? {}) as { readonly followUps?: FollowUps; readonly trace?: unknown }
@@ -86,19 +87,30 @@ export const takeEvents = (
   const due = contents.events
     .filter(({ delivered, position }) => position !== undefined && !delivered)
     .filter(({ takenAt }) => takenAt <= now - Duration.toMillis(stuckAfter))
-    .toSorted(byPosition)
+    .toSorted((a, b) => a.tries - b.tries || byPosition(a, b))
     .slice(0, limit)
-  for (const event of due) event.takenAt = now
-  return due.map(view)
+  for (const event of due) Object.assign(event, { takenAt: now, tries: event.tries + 1 })
+  return due.toSorted(byPosition).map(view)
 }
 
-const settling =
-  (settle: (event: Told) => void) =>
-  (contents: Contents, _now: Time, ids: ReadonlyArray<EventId>): void =>
-    contents.events.filter(({ delivered, id }) => ids.includes(id) && !delivered).forEach(settle)
+const undelivered = (contents: Contents, ids: ReadonlyArray<EventId>): ReadonlyArray<Told> =>
+  contents.events.filter(({ delivered, id }) => ids.includes(id) && !delivered)
 
-export const eventsDelivered = settling((event) => (event.delivered = true))
-export const eventsGivenBack = settling((event) => (event.takenAt = -Infinity))
+export const eventsDelivered = (contents: Contents, _now: Time, ids: ReadonlyArray<EventId>): void => {
+  for (const event of undelivered(contents, ids)) event.delivered = true
+}
+
+export const eventsRefused = (
+  contents: Contents,
+  _now: Time,
+  { refused, untried }: { readonly refused: ReadonlyArray<EventId>; readonly untried: ReadonlyArray<EventId> }
+): void => {
+  for (const event of undelivered(contents, [...refused, ...untried])) {
+    if (event.takenAt === -Infinity) continue
+    event.takenAt = -Infinity
+    if (untried.includes(event.id)) event.tries--
+  }
+}
 
 const byPosition = (a: Told, b: Told): number => Number(a.position! - b.position!)
 

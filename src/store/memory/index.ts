@@ -110,7 +110,7 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     tendEvents: underTerm({ numbered: 0, forgotten: 0, undelivered: false }, events.tendEvents),
     takeEvents: underTerm([], events.takeEvents),
     eventsDelivered: at(events.eventsDelivered),
-    eventsGivenBack: at(events.eventsGivenBack),
+    eventsRefused: at(events.eventsRefused),
     events: at(events.events),
     reclaim: underTerm({ emptied: 0, evacuated: 0, cleared: 0, full: false }, upkeep.reclaim),
     storage: Effect.sync(upkeep.storage),

@@ -28,7 +28,12 @@ export const promote = (contents: Contents, now: Time, { limit }: { readonly lim
 
 export const overdue = (contents: Contents, now: Time): Overdue => {
   const since = (times: Iterable<Time>) => Duration.millis(Math.max(0, now - Math.min(now, ...times)))
+  const holding = [...contents.workers.values()].filter((worker) =>
+    [...contents.leases.values()].some((lease) => lease.worker === worker.id)
+  )
   return {
+    silent: since(holding.map(({ beatAt }) => Math.max(beatAt, contents.watch.since))),
+    untold: since(contents.events.filter(({ position }) => position === undefined).map(({ at }) => at)),
     scheduled: since([...contents.at.scheduled].map(timeOf)),
     deadline: since([...contents.leases.values()].map(({ deadline }) => deadline ?? now)),
     waiting: since([...contents.at.waiting].map(timeOf))

@@ -9,7 +9,7 @@ import type { Store } from "../Store.ts"
 import { int8s } from "./parameters.ts"
 import { allowing, underTerm } from "./term.ts"
 
-type Events = "events" | "tendEvents" | "takeEvents" | "eventsDelivered" | "eventsGivenBack"
+type Events = "events" | "tendEvents" | "takeEvents" | "eventsDelivered" | "eventsRefused"
 
 interface Row {
   readonly id: EventId
@@ -64,9 +64,9 @@ export const telling = (sql: PgClient, schema: string): Pick<Store["Service"], E
     WITH due AS MATERIALIZED (
       SELECT id FROM ${schema}.outbox WHERE delivered_at IS NULL AND position IS NOT NULL
         AND (taken_at IS NULL OR taken_at <= statement_timestamp() - $2 * interval '1 ms')
-      ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED
+      ORDER BY tries, position LIMIT $1 FOR UPDATE SKIP LOCKED
     ), ${allowed("$3", "due")}
-    UPDATE ${schema}.outbox SET taken_at = clock_timestamp() FROM due, allowed WHERE outbox.id = due.id
+    UPDATE ${schema}.outbox SET taken_at = clock_timestamp(), tries = tries + 1 FROM due, allowed WHERE outbox.id = due.id
     RETURNING ${columns}`
 
   return {
@@ -98,11 +98,13 @@ export const telling = (sql: PgClient, schema: string): Pick<Store["Service"], E
           [int8s(ids)]
         )
       ),
-    eventsGivenBack: (ids) =>
+    eventsRefused: ({ refused, untried }) =>
       Effect.asVoid(
-        sql.unsafe(`UPDATE ${schema}.outbox SET taken_at = NULL WHERE id = ANY ($1) AND delivered_at IS NULL`, [
-          int8s(ids)
-        ])
+        sql.unsafe(
+          `UPDATE ${schema}.outbox SET taken_at = NULL, tries = tries - (id = ANY ($2))::int
+           WHERE id = ANY ($1 || $2) AND delivered_at IS NULL AND taken_at IS NOT NULL`,
+          [int8s(refused), int8s(untried)]
+        )
       )
   }
 }

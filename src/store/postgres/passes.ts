@@ -2,7 +2,7 @@
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Moved, Store, WorkerId } from "../Store.ts"
+import type { Moved, Overdue, Store, WorkerId } from "../Store.ts"
 import { takingApart } from "./apart.ts"
 import { int8s } from "./parameters.ts"
 import { pointers } from "./pointers.ts"
@@ -124,7 +124,12 @@ export const passing = (
     `coalesce((SELECT extract(epoch FROM clock_timestamp() - min(${column})) * 1000 FROM ${schema}.${table}
       WHERE ${column} < statement_timestamp()), 0)::float8`
   const overdue = `
-    SELECT ${oldest("timed", "run_at")} AS scheduled, ${oldest("lease", "deadline_at")} AS deadline,
+    SELECT coalesce((SELECT extract(epoch FROM clock_timestamp() - min(greatest(beat_at, since))) * 1000
+        FROM ${schema}.worker CROSS JOIN ${schema}.watch
+        WHERE EXISTS (SELECT FROM ${schema}.lease WHERE lease.worker = worker.id)), 0)::float8 AS silent,
+      coalesce((SELECT extract(epoch FROM clock_timestamp() - min(at)) * 1000
+        FROM ${schema}.outbox WHERE position IS NULL), 0)::float8 AS untold,
+      ${oldest("timed", "run_at")} AS scheduled, ${oldest("lease", "deadline_at")} AS deadline,
       ${oldest("wait", "expires_at")} AS waiting`
 
   const release = `
@@ -171,14 +176,13 @@ export const passing = (
         ]),
         (rows) => rows.map(({ age, id, name }) => ({ id, name, beatAge: Duration.millis(age) }))
       ),
-    overdue: Effect.map(
-      sql.unsafe<{ readonly scheduled: number; readonly deadline: number; readonly waiting: number }>(overdue),
-      ([row]) => ({
-        scheduled: Duration.millis(row!.scheduled),
-        deadline: Duration.millis(row!.deadline),
-        waiting: Duration.millis(row!.waiting)
-      })
-    ),
+    overdue: Effect.map(sql.unsafe<Readonly<Record<keyof Overdue, number>>>(overdue), ([row]) => ({
+      silent: Duration.millis(row!.silent),
+      scheduled: Duration.millis(row!.scheduled),
+      deadline: Duration.millis(row!.deadline),
+      waiting: Duration.millis(row!.waiting),
+      untold: Duration.millis(row!.untold)
+    })),
     release: (worker, leases) => parts(release, [worker, int8s(leases)]),
     expireWaits: ({ limit }) =>
       takeApart({ move: (limit) => partsUnderTerm(expireWaits, [limit]), first: `SELECT job, slot ${expired}` }, limit)

@@ -16,6 +16,7 @@ export const outbox = (schema: string): ReadonlyArray<string> => [
   delivered_at timestamptz,
   job bigint NOT NULL,
   attempt ${schema}.tally NOT NULL,
+  tries ${schema}.tally NOT NULL DEFAULT 0,
   slot smallint NOT NULL,
   type ${schema}.name NOT NULL,
   queue ${schema}.name NOT NULL,
@@ -24,7 +25,7 @@ export const outbox = (schema: string): ReadonlyArray<string> => [
 )`,
   `COMMENT ON TABLE ${schema}.outbox IS 'Events, written with the move they tell of. Read them by position, which grows as they become visible; id is the idempotency key.'`,
   `CREATE INDEX outbox_new ON ${schema}.outbox (id) WHERE position IS NULL`,
-  `CREATE INDEX outbox_undelivered ON ${schema}.outbox (position) WHERE delivered_at IS NULL`,
+  `CREATE INDEX outbox_undelivered ON ${schema}.outbox (tries, position) WHERE delivered_at IS NULL`,
   `CREATE INDEX outbox_age ON ${schema}.outbox (at)`,
   `CREATE TABLE ${schema}.outbox_mark (
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
