@@ -125,7 +125,8 @@ export const suite = <R>({ elapse, empty, it }: LanesUnderTest<R>): void => {
           "rescue-stale": { ready: 1 },
           "rescue-deadline": { ready: 1 },
           "rescue-callback": { ready: 1 },
-          promote: { ready: 2 }
+          promote: { ready: 2 },
+          outbox: { numbered: 2 }
         })
         const { ready, ...moved } = jobs
         yield* world.isAt("ready", ready, ...Object.values(moved))
@@ -133,7 +134,8 @@ export const suite = <R>({ elapse, empty, it }: LanesUnderTest<R>): void => {
           "rescue-stale": {},
           "rescue-deadline": {},
           "rescue-callback": {},
-          promote: {}
+          promote: {},
+          outbox: {}
         })
       }))
 
@@ -158,7 +160,7 @@ export const suite = <R>({ elapse, empty, it }: LanesUnderTest<R>): void => {
             ["rescue-stale", 1],
             ["rescue-deadline", 1],
             ["rescue-callback", 1],
-            ...others.map((name) => [name, 0] as const)
+            ...others.map((name) => [name, name === outbox.name ? 2 : 0] as const)
           ]
         )
         assert.deepStrictEqual(first.left, [])
