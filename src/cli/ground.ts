@@ -16,7 +16,7 @@ export const layerGround = ({ role, url, ...options }: GroundOptions) =>
         url,
         applicationName: `lanekeeper ${role}`,
         maxConnections: 1,
-        idleTimeout: "5 seconds", // a follower needs it once in a while
+        idleTimeout: "400 millis", // gone before hygiene opens its own: a leader has five in all
         startupParameters: {
           statement_timeout: "35000",
           lock_timeout: "5000",
