@@ -72,6 +72,25 @@ export const Worker = Schema.Struct({
 
 export const Workers = Schema.Struct({ workers: Schema.Array(Worker) })
 
+const Count = Schema.Finite
+
+/** The rates are over the time between the last two counts; null before the second. */
+export const Queue = Schema.Struct({
+  queue: Schema.String,
+  paused: Schema.Boolean,
+  scheduled: Count,
+  ready: Count,
+  running: Count,
+  waiting: Count,
+  dead: Count,
+  oldest: Nullable(Schema.Int),
+  enqueuedPerSecond: Nullable(Schema.Finite),
+  finishedPerSecond: Nullable(Schema.Finite)
+})
+
+/** `counted` is how long ago; null before the first count. */
+export const Queues = Schema.Struct({ counted: Nullable(Schema.Int), queues: Schema.Array(Queue) })
+
 export const QueueState = Schema.Struct({ queue: Schema.String, paused: Schema.Boolean })
 
 export const Finding = Schema.Struct({

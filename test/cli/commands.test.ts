@@ -190,6 +190,30 @@ describe("lanekeeper queues", () => {
   )
 })
 
+describe("lanekeeper queues list", () => {
+  test(
+    "says how deep queues are, as they were counted last, and which are paused [LK-K1] [LK-D4]",
+    Effect.gen(function* () {
+      const store = yield* Store
+      yield* store.pause("held")
+      const before = yield* answered(Shapes.Queues, "queues", "list")
+      assert.isNull(before.counted)
+      assert.deepInclude(before.queues[0], { queue: "held", paused: true, ready: 0, oldest: null })
+      assert.match(yield* printed("queues", "list"), /have not been counted yet: start maintenance/)
+      yield* Note.enqueueMany([1, 2, 3], { queue: "post" })
+      yield* runNext("post")
+      yield* command("tick", "--lane", "stats")
+      const { counted, queues } = yield* answered(Shapes.Queues, "queues", "list")
+      assert.isNotNull(counted)
+      assert.deepInclude(queues[0], { queue: "post", paused: false, ready: 2, running: 1, enqueuedPerSecond: null })
+      assert.match(
+        yield* printed("queues", "list"),
+        /^queue .*\npost +open +2 +1 .*\nheld +paused .*\n\nCounted .* ago$/
+      )
+    })
+  )
+})
+
 describe("lanekeeper workers", () => {
   test(
     "shows who works, what each serves, and who was declared dead [LK-K1]",
