@@ -1,7 +1,12 @@
 import { availableParallelism } from "node:os"
+import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
+const source = (file: string) => fileURLToPath(new URL(`../src/${file}`, import.meta.url))
+
 export default defineConfig({
+  // Examples import what users import.
+  resolve: { alias: { "lanekeeper/testing": source("testing.ts"), lanekeeper: source("index.ts") } },
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: "test/support/globalSetup.ts",

@@ -14,10 +14,7 @@ const late =
   <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     Effect.flatMap(Clock.Clock, (clock) =>
       Effect.provideService(effect, Clock.Clock, {
-        currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe(),
-        currentTimeMillis: clock.currentTimeMillis,
-        currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
-        currentTimeNanos: clock.currentTimeNanos,
+        ...clock,
         sleep: (duration) => clock.sleep(Duration.sum(duration, Duration.fromInputUnsafe(by)))
       })
     )
