@@ -3,7 +3,8 @@
  *
  * A term can end at any await: when the connection is cut, two processes can believe for a moment that they lead. That
  * is why lanes are safe beside each other, and why everything they do names the term and does nothing once it is over.
- * All processes of one schema use the same way of electing: each would be deaf to the other's.
+ * Processes of one schema should use one way of electing. Of two ways still one leads at a time, for each looks for the
+ * other's mark before it leads; but a change of leaders takes as long as the slower of the two.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -131,6 +131,48 @@ layer(layerSuite, { excludeTestServices: true })("by advisory lock, in PostgreSQ
   )
 })
 
+layer(layerSuite, { excludeTestServices: true })("by lock and by lease in one schema", (it) => {
+  it.effect("leaves nobody the lead by lease while somebody has it by lock, and no longer [LK-A4, LK-B2]", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const take = store.takeLead({ holder: "by lease", lease: Duration.hours(1) })
+      const election = yield* build(LeaderElection.layerAdvisoryLock({ holder: "by lock" }))
+      const fiber = yield* Effect.forkScoped(election.lead(Effect.never))
+      yield* eventually(election.term, Option.isSome)
+      const term = Option.getOrThrow(yield* election.term)
+      assert.deepStrictEqual(yield* take, Option.none())
+      assert.deepInclude(yield* store.leader, { term, holder: Option.some("by lock") })
+      // Killed, not stopped: its row still names it, and the lock is free.
+      yield* Fiber.interrupt(fiber)
+      const sql = yield* PgClient
+      yield* sql`UPDATE lanekeeper.leader SET holder = 'by lock'`
+      const next = Option.getOrThrow(yield* take)
+      assert.isTrue(next > term)
+      yield* store.resign(next)
+    }).pipe(quietly)
+  )
+
+  it.effect("leaves nobody the lead by lock while somebody has it by lease, and no longer [LK-A4, LK-B2]", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const term = Option.getOrThrow(yield* store.takeLead({ holder: "by lease", lease: Duration.hours(1) }))
+      const election = yield* build(LeaderElection.layerAdvisoryLock({ holder: "by lock" }))
+      yield* Effect.forkScoped(election.lead(Effect.never))
+      const sql = yield* PgClient
+      const asked = sql`
+        SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'lanekeeper leader'
+        AND state = 'idle' AND query LIKE '%term + 1%'`
+      yield* eventually(asked, (rows) => rows.length > 0)
+      assert.deepInclude(yield* store.leader, { term, holder: Option.some("by lease") })
+      assert.deepStrictEqual(yield* election.term, Option.none())
+      assert.isTrue(yield* store.keepLead(term, Duration.hours(1)))
+      yield* store.resign(term)
+      yield* eventually(election.term, Option.isSome)
+      assert.isFalse(yield* store.keepLead(term, Duration.hours(1)))
+    }).pipe(quietly)
+  )
+})
+
 describe("LeaderElection without asking", () => {
   it.effect("leads at once and under no term with layerAlways, and never with layerNever [LK-B2]", () =>
     Effect.gen(function* () {

@@ -12,7 +12,7 @@ import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
 import { jittered } from "../jitter.ts"
 import { rootMessage } from "../store/postgres/DatabaseError.ts"
-import { endTerm, nextTerm } from "../store/postgres/leading.ts"
+import { endTerm, leadLock, nextTerm } from "../store/postgres/leading.ts"
 import { leaderChannel, quoted, schemaName } from "../store/postgres/SchemaName.ts"
 import type { Term } from "../store/Store.ts"
 import { campaigning, defaultHolder, type Held, LeadershipLost, retryAfter } from "./campaign.ts"
@@ -49,7 +49,16 @@ export const byAdvisoryLock = Effect.fnUntraced(function* (options: AdvisoryLock
   const { directUrl = config.url, holder = defaultHolder } = options
   const schema = yield* schemaName(options.schema)
   const channel = leaderChannel(schema)
-  const key = `hashtextextended('lanekeeper:lead:${schema}', 0)`
+  const key = leadLock(quoted(schema))
+
+  let warned = false
+  const warnOnce = Effect.suspend(() => {
+    if (warned) return Effect.void
+    warned = true
+    return Effect.logWarning(
+      "Another process of this schema leads by lease. Set the same LANEKEEPER_LEADERSHIP everywhere: this one waits, but is not told when the lead is free"
+    )
+  })
 
   const take = Effect.gen(function* () {
     const connection = yield* PgConnection.make({
@@ -65,17 +74,20 @@ export const byAdvisoryLock = Effect.fnUntraced(function* (options: AdvisoryLock
     const signals = yield* Effect.mapError(session.listen(channel), lost)
     const signal = Effect.mapError(Queue.take(signals), lost)
 
+    const later = Effect.raceFirst(Effect.flatMap(jittered(retryAfter), Effect.sleep), signal)
     yield* session.query(`SELECT pg_try_advisory_lock(${key}) AS locked`).pipe(
       within(pingTimeout),
-      Effect.flatMap(({ rows }) =>
-        rows[0]?.["locked"] === true
-          ? Effect.succeed(true)
-          : Effect.as(Effect.raceFirst(Effect.flatMap(jittered(retryAfter), Effect.sleep), signal), false)
-      ),
+      Effect.map(({ rows }) => rows[0]?.["locked"] === true),
+      Effect.tap((locked) => (locked ? Effect.void : later)),
       Effect.repeat({ until: (locked) => locked })
     )
-    const { rows } = yield* session.query(nextTerm(quoted(schema)), [holder]).pipe(within(raising))
-    const term = rows[0]!["term"] as Term
+    const term = yield* session.query(nextTerm(quoted(schema)), [holder]).pipe(
+      within(raising),
+      Effect.map(({ rows }) => rows[0]?.["term"] as Term | undefined),
+      Effect.tap((term) => (term === undefined ? Effect.andThen(warnOnce, later) : Effect.void)),
+      Effect.repeat({ until: (term) => term !== undefined }),
+      Effect.map((term) => term!)
+    )
     yield* Effect.addFinalizer(() =>
       session
         .query(`WITH ended AS (${endTerm(quoted(schema))}) SELECT pg_advisory_unlock(${key}), pg_notify($2, '')`, [

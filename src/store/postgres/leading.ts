@@ -8,9 +8,16 @@ import { float8s, int8s, texts } from "./parameters.ts"
 
 type Leading = "leader" | "takeLead" | "keepLead" | "resign" | "recordRuns" | "laneRuns"
 
-/** The next term, for somebody who holds the schema's advisory lock. It waits for the statements of the last one. */
+/** The advisory lock of leaders. A leader by lease has it for the moment it takes the lead: nobody leads by lock then. */
+export const leadLock = (schema: string) => `hashtextextended('lanekeeper:lead:${schema.slice(1, -1)}', 0)`
+
+/**
+ * The next term, for somebody who holds the schema's advisory lock, unless somebody leads by lease. It waits for the
+ * statements of the last one.
+ */
 export const nextTerm = (schema: string) => `
-  UPDATE ${schema}.leader SET term = term + 1, holder = $1, since = clock_timestamp(), expires_at = NULL RETURNING term`
+  UPDATE ${schema}.leader SET term = term + 1, holder = $1, since = clock_timestamp(), expires_at = NULL
+  WHERE expires_at IS NULL OR expires_at <= clock_timestamp() RETURNING term`
 
 export const endTerm = (schema: string) =>
   `UPDATE ${schema}.leader SET holder = NULL, expires_at = NULL WHERE term = $1 RETURNING term`
@@ -43,7 +50,8 @@ export const leading = (sql: PgClient, schema: string): Pick<Store["Service"], L
         sql.unsafe<{ readonly term: Term }>(
           `UPDATE ${schema}.leader SET term = term + 1, holder = $1, since = clock_timestamp(),
              expires_at = clock_timestamp() + $2 * interval '1 ms'
-           WHERE expires_at IS NULL OR expires_at <= clock_timestamp() RETURNING term`,
+           WHERE CASE WHEN expires_at IS NULL OR expires_at <= clock_timestamp()
+             THEN pg_try_advisory_xact_lock(${leadLock(schema)}) END RETURNING term`,
           [holder, Duration.toMillis(lease)]
         ),
         ([row]) => Option.fromUndefinedOr(row?.term)
