@@ -106,6 +106,58 @@ export const grace = length(
   "10 seconds"
 )
 
+export const concurrency = {
+  variable: "LANEKEEPER_CONCURRENCY",
+  option: "concurrency",
+  meaning: "how many attempts of a queue run at once, where `queues` does not say",
+  readers: "worker",
+  fallback: { shown: "10", value: 10 },
+  parse: wholeNumber(1, 10_000)
+} satisfies Setting<number>
+
+/** Names, each with a concurrency or without. */
+export const queues: Setting<Readonly<Record<string, { readonly concurrency?: number }>> | undefined> = {
+  variable: "LANEKEEPER_QUEUES",
+  option: "queues",
+  meaning: "the queues to serve, as in `email=20,default`; instead of those the module of `--app` exports",
+  readers: "worker",
+  fallback: { shown: "those of the kinds that have a handler", value: undefined },
+  parse: (text) => {
+    const entries = text.split(",").map((one) => /^\s*([^=]*[^=\s])\s*(?:=\s*(\d{1,6})\s*)?$/.exec(one))
+    if (entries.includes(null)) return Result.fail("names are wanted, each with a concurrency or without")
+    const queues = entries.map((entry) => {
+      const [, name = "", concurrency] = entry ?? []
+      return [name, concurrency === undefined ? {} : { concurrency: Number(concurrency) }] as const
+    })
+    return Result.succeed(Object.fromEntries(queues))
+  }
+}
+
+export const pollInterval = length(
+  "LANEKEEPER_POLL_INTERVAL",
+  "pollInterval",
+  "how long until a worker looks for jobs without having been told",
+  "worker",
+  "1 second"
+)
+
+export const drain = length(
+  "LANEKEEPER_DRAIN",
+  "drain",
+  "how long attempts may go on when the process is stopped, before they are interrupted and given back",
+  "worker",
+  "20 seconds"
+)
+
+/** Claiming takes three and the lanes four while the process leads: one is left for handlers at least. */
+export const pool = {
+  variable: "LANEKEEPER_POOL",
+  meaning: "the connections of a worker, besides one for the lock of leaders and one to listen",
+  readers: "worker",
+  fallback: { shown: "15", value: 15 },
+  parse: wholeNumber(8, 1_000)
+} satisfies Setting<number>
+
 export const tickBudget = length(
   "LANEKEEPER_TICK_BUDGET",
   "budget",
@@ -159,6 +211,11 @@ export const all: ReadonlyArray<Setting<any>> = [
   staleAfter,
   crashBudget,
   grace,
+  concurrency,
+  queues,
+  pollInterval,
+  drain,
+  pool,
   tickBudget,
   healthPort,
   healthHost,
@@ -168,6 +225,9 @@ export const all: ReadonlyArray<Setting<any>> = [
 
 /** What lanes are told, for those who run them. */
 export const laneSettings = { heartbeat, staleAfter, crashBudget }
+
+/** What a worker is told besides. */
+export const workerSettings = { concurrency, queues, pollInterval, drain, pool }
 
 /** Where the store is, for everything that opens it. */
 export const storeSettings = { url: databaseUrl, directUrl, schema, leadership }

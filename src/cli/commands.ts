@@ -10,9 +10,10 @@ import { maintenance } from "./maintenance.ts"
 import { migrate } from "./migrate.ts"
 import { queues } from "./queues/index.ts"
 import { tick } from "./tick.ts"
+import { worker } from "./worker.ts"
 import { workers } from "./workers.ts"
 
-const commands = [migrate, maintenance, tick, jobs, queues, dead, workers, lanes, doctor, config] as const
+const commands = [migrate, worker, maintenance, tick, jobs, queues, dead, workers, lanes, doctor, config] as const
 
 export const lanekeeper = Command.make("lanekeeper").pipe(
   Command.withDescription("Durable background jobs on PostgreSQL"),

@@ -6,6 +6,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as CliError from "effect/cli/CliError"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -30,6 +31,24 @@ export const serving = <A, E, R>(role: Effect.Effect<A, E, R>) =>
     Effect.sync(() => (serves = true)),
     role
   )
+
+const echo = 500 // milliseconds: npm sends on the Ctrl-C that the terminal has sent already
+
+/** Runs an effect when somebody tells the process a second time to stop. */
+export const onSecondSignal = (effect: Effect.Effect<void>) =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    const fork = Effect.runForkWith(yield* Effect.context<never>())
+    let firstAt: number | undefined
+    const listener = () => {
+      const now = clock.currentTimeMillisUnsafe()
+      firstAt ??= now
+      if (now - firstAt >= echo) fork(effect)
+    }
+    // For as long as the process lives: it is while everything is being closed that it matters.
+    process.on("SIGINT", listener)
+    process.on("SIGTERM", listener)
+  })
 
 export const teardown: Runtime.Teardown = (exit, onExit) =>
   Runtime.defaultTeardown(exit, (code) => {

@@ -28,9 +28,11 @@ import { watchEventLoop, watchUnhandled } from "./watching.ts"
 
 const soon = "3 millis" // a few more places may be free by then
 
+export const connections = 3 // a claim, what came of others, a beat: none waits for another
+
 const budget = {
   name: "lanekeeper worker",
-  connections: 3, // a claim, what came of others, a beat: none waits for another
+  connections,
   statementTimeout: Duration.seconds(30),
   lockTimeout: Duration.seconds(5)
 }

@@ -38,7 +38,7 @@ export interface MaintenanceOptions extends LaneOptions {
 }
 
 /** With the lock connection and one for the rest a leader has five. */
-const connections: Readonly<Record<LaneClass, number>> = { "user-visible": 2, storage: 1, hygiene: 1 }
+export const connections: Readonly<Record<LaneClass, number>> = { "user-visible": 2, storage: 1, hygiene: 1 }
 
 const keepRunsEvery = "5 seconds" // far more often than anybody looks, far less often than lanes run
 

@@ -5,11 +5,12 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Dispatcher } from "../Dispatcher.ts"
+import { connections as dispatcher } from "../dispatch/dispatch.ts"
 import type { DispatcherOptions } from "../dispatch/Settings.ts"
 import type { Handles } from "../Handlers.ts"
 import type { Any } from "../Job.ts"
 import { configure } from "../lanes/Configured.ts"
-import { Maintenance, type MaintenanceOptions } from "../lanes/Maintenance.ts"
+import { connections as byLane, Maintenance, type MaintenanceOptions } from "../lanes/Maintenance.ts"
 import type { LifecycleOptions } from "../Lifecycle.ts"
 import { Runtime } from "./Runtime.ts"
 
@@ -33,6 +34,12 @@ const over = <K extends Any, E, R>(runtime: Layer.Layer<Runtime, E, R>, options:
       Layer.provide(Maintenance.layer(options))
     )
   )
+
+/** How a process shares out `pool` connections. It takes one more for the lock of leaders and one more to listen. */
+export const connectionsOf = (pool: number) => {
+  const lanes = Object.values(byLane).reduce((sum, each) => sum + each)
+  return { total: pool + 2, handlers: pool - dispatcher - lanes, dispatcher, lanes, lock: 1, listen: 1 }
+}
 
 /** Types alone: each kind that was named needs its handler. */
 const requiring =

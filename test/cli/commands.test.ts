@@ -276,7 +276,7 @@ describe("lanekeeper doctor", () => {
 describe("The command line", () => {
   it.live("offers --json wherever it answers something [LK-K1]", () =>
     Effect.gen(function* () {
-      const silent = ["migrate", "maintenance"] // one tells what it did, the other serves
+      const silent = ["migrate", "worker", "maintenance"] // one tells what it did, the others serve
       const tops = lanekeeper.subcommands.flatMap(({ commands }) => commands)
       for (const top of tops) {
         const leaves = top.subcommands.flatMap(({ commands }) => commands.map(({ name }) => [top.name, name]))

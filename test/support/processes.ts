@@ -20,6 +20,8 @@ export interface Ended {
 export interface Running {
   readonly pid: number
   readonly ended: Effect.Effect<Ended>
+  /** What the process has written so far. */
+  readonly said: Effect.Effect<string>
   /** Succeeds when the process has written the text, dies when it ends without. */
   readonly says: (text: string) => Effect.Effect<string>
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
@@ -62,6 +64,7 @@ export const start = (
         child,
         pid: child.pid ?? 0,
         ended: Effect.promise(() => ended),
+        said: Effect.sync(() => stdout),
         says,
         signal: (signal: NodeJS.Signals) => Effect.sync(() => child.kill(signal))
       }

@@ -1,0 +1,72 @@
+/** Loads the module of an application that `--app` names, and says what is wrong with it in words of that module. */
+import type { PgClient } from "@effect/sql-pg/PgClient"
+import * as Effect from "effect/Effect"
+import * as Flag from "effect/cli/Flag"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Runtime from "effect/Runtime"
+import * as Schema from "effect/Schema"
+import type { SqlClient } from "effect/sql/SqlClient"
+import { existsSync } from "node:fs"
+import { resolve } from "node:path"
+import { pathToFileURL } from "node:url"
+import type { Client } from "../Client.ts"
+import type { DispatcherOptions } from "../dispatch/Settings.ts"
+import type { Handlers } from "../Handlers.ts"
+
+/** What a module for `--app` exports. */
+export interface App {
+  /** The handlers of its kinds. What they need besides the database and `Client` is theirs to provide. */
+  readonly handlers: Layer.Layer<Handlers, unknown, Client | PgClient | SqlClient>
+  readonly queues: DispatcherOptions["queues"]
+}
+
+/** The module cannot be used. Exits with 78. */
+export class AppFault extends Schema.TaggedError<AppFault>()("AppFault", {
+  file: Schema.String,
+  rule: Schema.String
+}) {
+  override readonly [Runtime.errorExitCode] = 78
+
+  override get message() {
+    return `${this.file} ${this.rule}`
+  }
+}
+
+export const appFlag = Flag.String("app").pipe(
+  Flag.withDescription("The module with your handlers, such as ./dist/jobs.js: it exports `handlers`")
+)
+
+const handlersWanted =
+  "export the layers of your kinds' `handle`, such as `export const handlers = Layer.mergeAll(Email, Resize)`"
+
+const queuesWanted = "export it as `export const queues = { email: { concurrency: 20 } }`, or leave it out"
+
+export const loadApp = Effect.fnUntraced(function* (path: string): Effect.fn.Return<App, AppFault> {
+  const file = resolve(path)
+  const fault = (rule: string) => new AppFault({ file: path, rule })
+  if (!existsSync(file)) return yield* fault(`does not exist (--app, from ${process.cwd()})`)
+  const module: Readonly<Record<string, unknown>> = yield* Effect.tryPromise({
+    try: () => import(pathToFileURL(file).href),
+    catch: (error) => fault(`could not be loaded: ${told(error)}`)
+  })
+  const { handlers, queues } = module
+  if (handlers === undefined) return yield* fault(`has no export \`handlers\`: ${handlersWanted}`)
+  if (!Layer.isLayer(handlers)) return yield* fault(`exports \`handlers\`, which is no Layer: ${handlersWanted}`)
+  if (!isQueues(queues)) return yield* fault(`exports \`queues\`, which is not what it can be: ${queuesWanted}`)
+  return { handlers: handlers as App["handlers"], queues }
+})
+
+/** Where in the application it happened is in the stack, and what happened may be in the cause. */
+const told = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error)
+  const { cause, stack } = error
+  return `${stack ?? error.message}${cause === undefined ? "" : `\ncaused by ${told(cause)}`}`
+}
+
+const isQueues = (value: unknown): value is App["queues"] =>
+  value === undefined || (Predicate.isReadonlyObject(value) && Object.values(value).every(isQueue))
+
+const isQueue = (value: unknown) =>
+  Predicate.isReadonlyObject(value) &&
+  (!("concurrency" in value) || value.concurrency === undefined || typeof value.concurrency === "number")

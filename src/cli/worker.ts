@@ -1,0 +1,47 @@
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Settings from "../Settings.ts"
+import { appFlag, loadApp } from "./app.ts"
+import { onSecondSignal, serving } from "./ending.ts"
+import { schemaFlag } from "./flags.ts"
+
+export const worker = Command.make(
+  "worker",
+  { app: appFlag, schema: schemaFlag },
+  Effect.fn(function* (flags) {
+    const { directUrl, leadership, pool, schema, url, ...options } = yield* Settings.read(
+      { ...Settings.storeSettings, ...Settings.workerSettings, ...Settings.laneSettings, grace: Settings.grace },
+      flags
+    )
+    const app = yield* loadApp(flags.app)
+    const { Client } = yield* Effect.promise(() => import("../Client.ts"))
+    const { Runtime } = yield* Effect.promise(() => import("../roles/Runtime.ts"))
+    const { connectionsOf, layerWorker } = yield* Effect.promise(() => import("../roles/worker.ts"))
+    const { layerWorkerGround } = yield* Effect.promise(() => import("./ground.ts"))
+
+    const connections = connectionsOf(pool)
+    const ground = layerWorkerGround({
+      url,
+      directUrl,
+      schema,
+      leadership,
+      connections: connections.handlers,
+      staleAfter: options.staleAfter
+    })
+    const role = layerWorker({ ...options, queues: options.queues ?? app.queues }).pipe(
+      Layer.provide(app.handlers),
+      Layer.provide(Layer.provideMerge(Client.layer, ground))
+    )
+    yield* Effect.logInfo("Takes connections, at most", connections)
+    return yield* Effect.flatMap(Runtime, ({ abort }) => onSecondSignal(abort)).pipe(
+      Effect.andThen(Effect.never),
+      Effect.provide(role),
+      serving
+    )
+  })
+).pipe(
+  Command.withDescription(
+    "Claim jobs and run the handlers of a module, and lead like `maintenance` when it is its turn. The first signal lets running attempts end, the second gives them back at once"
+  )
+)
