@@ -15,6 +15,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { Acceptance, Ending, EndState } from "../domain/Attempt.ts"
 import type { Event, EventId } from "../domain/Event.ts"
 import type { JobId, Place } from "../domain/Job.ts"
+import type { Note, NoteName } from "../domain/Note.ts"
 import type { Upkeep } from "./Upkeep.ts"
 
 export type WorkerId = bigint & Brand.Brand<"lanekeeper/WorkerId">
@@ -118,6 +119,15 @@ export interface AttemptEnd {
   readonly attempt: number
   readonly ran: Duration.Duration
   readonly ending: Ending
+}
+
+/** What an attempt leaves for the ones after it. */
+export interface NewNote {
+  readonly id: JobId
+  readonly lease: LeaseId
+  readonly attempt: number
+  readonly name: NoteName
+  readonly value: unknown
 }
 
 /** What one pass moved, and the queues to wake. */
@@ -289,6 +299,13 @@ export class Store extends Context.Service<
       worker: WorkerId,
       ends: ReadonlyArray<AttemptEnd>
     ) => Effect.Effect<ReadonlyArray<Acceptance>, SqlError>
+
+    /** Keeps a note that nobody has written yet. `false`: it is there already, or the attempt is no longer this lease's. */
+    readonly remember: (worker: WorkerId, note: NewNote) => Effect.Effect<boolean, SqlError>
+    /** Keeps notes, over those of their names. What is no longer an attempt's to say is left out. */
+    readonly note: (worker: WorkerId, notes: ReadonlyArray<NewNote>) => Effect.Effect<void, SqlError>
+    /** What attempts of a job have noted, oldest first. */
+    readonly recall: (id: JobId) => Effect.Effect<ReadonlyArray<Note>, SqlError>
 
     // The moves of many jobs, down to `watch`, move nothing under a term that is not the last.
 

@@ -45,6 +45,7 @@ export interface Look {
 export interface Retired {
   readonly dead: number
   readonly keys: number
+  readonly notes: number
 }
 
 /** The figures of one moment, kept for readers. */

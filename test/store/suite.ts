@@ -14,6 +14,7 @@ import { events } from "./suiteEvents.ts"
 import { endings } from "./suiteFinish.ts"
 import { lanes } from "./suiteLanes.ts"
 import { leading, watching } from "./suiteLeading.ts"
+import { notes } from "./suiteNotes.ts"
 import { reads } from "./suiteReads.ts"
 import { single } from "./suiteSingle.ts"
 import { workers } from "./suiteWorkers.ts"
@@ -57,6 +58,9 @@ export const suite = <R>({ elapse, empty, it }: StoreUnderTest<R>): void => {
   })
   describe("events", () => {
     events(test)
+  })
+  describe("notes", () => {
+    notes(test)
   })
   describe("leading", () => {
     leading(test)

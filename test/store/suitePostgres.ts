@@ -26,6 +26,7 @@ export const elapse = Effect.fnUntraced(function* (time: Duration.Input) {
     watch AS (UPDATE lanekeeper.watch SET since = since - time, looked_at = looked_at - time FROM passed),
     leader AS (UPDATE lanekeeper.leader SET since = since - time, expires_at = expires_at - time FROM passed),
     events AS (UPDATE lanekeeper.outbox SET at = at - time, taken_at = taken_at - time FROM passed),
+    notes AS (UPDATE lanekeeper.note SET noted_at = noted_at - time FROM passed),
     runs AS (UPDATE lanekeeper.lane_run SET started_at = started_at - time FROM passed)
     UPDATE lanekeeper.lease SET deadline_at = deadline_at - time FROM passed
   `
@@ -46,6 +47,7 @@ export const empty = Effect.gen(function* () {
     "queue",
     "unique_key",
     "outbox",
+    "note",
     "lane_run",
     "look",
     "stats"

@@ -7,6 +7,7 @@ import { storableText } from "../../domain/json.ts"
 import type { EndState, Expiry } from "../../domain/Attempt.ts"
 import type { EventId, EventType } from "../../domain/Event.ts"
 import { type JobId, numberOf, type Place, places } from "../../domain/Job.ts"
+import type { Note } from "../../domain/Note.ts"
 import type { LaneRun, LeaseId, Moved, MoveResult, Serves, WorkerId } from "../Store.ts"
 import type { QueueStats } from "../Upkeep.ts"
 import * as Option from "effect/Option"
@@ -94,6 +95,7 @@ export interface Contents {
   readonly at: Readonly<Record<Place, Set<Job>>>
   readonly leases: Map<LeaseId, Lease>
   readonly workers: Map<WorkerId, Worker>
+  readonly notes: Map<JobId, Map<string, Note>>
   /** The last job enqueued under each key. */
   readonly uniques: Map<string, JobId>
   /** The last count of all jobs, and the last number that it counted. */
@@ -115,6 +117,7 @@ export const make = (): Contents => ({
   at: Object.fromEntries(places.map((place) => [place, new Set()])) as unknown as Contents["at"],
   leases: new Map(),
   workers: new Map(),
+  notes: new Map(),
   uniques: new Map(),
   stats: undefined,
   now: 0,

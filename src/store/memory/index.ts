@@ -15,6 +15,7 @@ import * as events from "./events.ts"
 import { finish } from "./finish.ts"
 import * as lanes from "./lanes.ts"
 import * as leading from "./leading.ts"
+import * as notes from "./notes.ts"
 import * as reads from "./reads.ts"
 import * as single from "./single.ts"
 import { enqueueUnique } from "./unique.ts"
@@ -78,6 +79,9 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     begin: at(begin),
     unhandled: at(unhandled),
     finish: at(finish),
+    remember: at(notes.remember),
+    note: at(notes.note),
+    recall: at(notes.recall),
     promote: underTerm(nothing, lanes.promote),
     rescueWorker: underTerm(nothing, lanes.rescueWorker),
     rescueOverdue: underTerm(nothing, lanes.rescueOverdue),
@@ -114,7 +118,7 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     events: at(events.events),
     reclaim: underTerm({ emptied: 0, evacuated: 0, cleared: 0, full: false }, upkeep.reclaim),
     storage: Effect.sync(upkeep.storage),
-    retire: underTerm({ dead: 0, keys: 0 }, upkeep.retire),
+    retire: underTerm({ dead: 0, keys: 0, notes: 0 }, upkeep.retire),
     trimWorkers: underTerm(0, upkeep.trimWorkers),
     takeStats: Effect.suspend(underTerm(false, upkeep.takeStats)),
     stats: Effect.suspend(at(upkeep.stats)),

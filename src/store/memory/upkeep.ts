@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import type { PieceState, QueueStats, Reclaimed, Retired, Stats } from "../Upkeep.ts"
 import { numberOf } from "../../domain/Job.ts"
 import { type Contents, type Job, remove, type Time } from "./Contents.ts"
+import { retireNotes } from "./notes.ts"
 
 const retention = Duration.toMillis("24 hours")
 const deadRetention = Duration.toMillis("30 days")
@@ -32,7 +33,7 @@ export const retire = (contents: Contents, now: Time, { limit }: { readonly limi
   const past = [...contents.at.dead].filter(({ since }) => since < now - deadRetention)
   const free = [...contents.uniques].filter(([, id]) => !contents.jobs.has(id)).slice(0, limit)
   for (const [key] of free) contents.uniques.delete(key)
-  return { dead: forget(contents, past.slice(0, limit)), keys: free.length }
+  return { dead: forget(contents, past.slice(0, limit)), keys: free.length, notes: retireNotes(contents, limit) }
 }
 
 export const trimWorkers = (

@@ -10,6 +10,7 @@ import { finishing } from "./finish.ts"
 import { leading } from "./leading.ts"
 import * as Migrations from "./Migrations.ts"
 import { OpenLeases } from "./OpenLeases.ts"
+import { noting } from "./notes.ts"
 import { passing } from "./passes.ts"
 import { reading } from "./reading.ts"
 import { quoted, schemaName, type SchemaName } from "./SchemaName.ts"
@@ -34,6 +35,7 @@ export const storeOn = Effect.fnUntraced(function* (client: PgClient, name: Sche
     ...enqueueing(sql, schema),
     ...(yield* claiming(sql, schema, open)),
     ...finishing(sql, schema, open),
+    ...noting(sql, schema),
     ...passing(sql, schema, moves.setAside),
     ...leading(sql, schema),
     ...telling(sql, schema),

@@ -170,7 +170,7 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
         assert.lengthOf(yield* store.storage, 29)
         yield* owner.declareDead(yield* owner.register("vanished"), 0)
         assert.isAbove(yield* store.trimWorkers({ after: Duration.zero, limit: 10 }), 0)
-        assert.deepStrictEqual(yield* store.retire({ limit: 10 }), { dead: 0, keys: 0 })
+        assert.deepStrictEqual(yield* store.retire({ limit: 10 }), { dead: 0, keys: 0, notes: 0 })
         assert.isTrue(yield* store.takeStats)
         assert.isTrue(Option.isSome(yield* store.stats))
         assert.strictEqual(yield* store.lift({ step: Duration.minutes(1), limit: 10 }), 0)

@@ -2,7 +2,8 @@
 import type { Migration } from "../Migrations.ts"
 import { jobs } from "./jobs/index.ts"
 import { maintenance } from "./maintenance.ts"
+import { notes } from "./notes.ts"
 import { producers } from "./producers/index.ts"
 import { upkeep } from "./upkeep.ts"
 
-export const migrations: ReadonlyArray<Migration> = [jobs, producers, maintenance, upkeep]
+export const migrations: ReadonlyArray<Migration> = [jobs, producers, maintenance, upkeep, notes]

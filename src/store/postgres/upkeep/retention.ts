@@ -33,6 +33,19 @@ export const retiring = (sql: PgClient, schema: string): Pick<Upkeep, "retire" |
     )
     SELECT count(*)::int AS gone FROM gone`
 
+  // Results of steps are needed for as long as the job can run again: for as long as it is there.
+  const notes = `
+    WITH free AS MATERIALIZED (
+      SELECT job, name FROM ${schema}.note AS kept
+      WHERE noted_at < statement_timestamp() - (SELECT retention FROM ${schema}.ring)
+        AND ${schema}.place_of(job, slot) IS NULL
+      ORDER BY noted_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    ), ${allowed("$2", "free")}, gone AS (
+      DELETE FROM ${schema}.note AS kept USING free, allowed
+      WHERE kept.job = free.job AND kept.name = free.name RETURNING kept.job
+    )
+    SELECT count(*)::int AS gone FROM gone`
+
   const workers = `
     WITH past AS MATERIALIZED (
       SELECT id FROM ${schema}.worker
@@ -49,7 +62,11 @@ export const retiring = (sql: PgClient, schema: string): Pick<Upkeep, "retire" |
 
   return {
     retire: Effect.fnUntraced(function* ({ limit }) {
-      return { dead: yield* count(dead, [limit]), keys: yield* count(keys, [limit]) } satisfies Retired
+      return {
+        dead: yield* count(dead, [limit]),
+        keys: yield* count(keys, [limit]),
+        notes: yield* count(notes, [limit])
+      } satisfies Retired
     }),
     trimWorkers: ({ after, limit }) => count(workers, [Duration.toMillis(after), limit])
   }
