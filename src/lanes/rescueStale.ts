@@ -9,7 +9,7 @@ const body = Effect.fnUntraced(function* (limit: number) {
   const store = yield* Store
   const { crashBudget, staleAfter } = yield* Rescue
   const stale = yield* store.watch({ staleAfter })
-  const batches = yield* Effect.forEach(stale, ({ beatAge, id, name }) =>
+  const [batches, failures] = yield* Effect.partition(stale, ({ beatAge, id, name }) =>
     Effect.gen(function* () {
       // Counted in jobs here and taken in leases there: the worker is done when nothing more comes.
       const batch = moved(yield* store.rescueWorker(id, { limit, crashBudget }), (total) => total > 0)
@@ -20,7 +20,10 @@ const body = Effect.fnUntraced(function* (limit: number) {
       return batch
     })
   )
-  return together(batches)
+  const batch = together(batches)
+  // What one worker left does not keep what another left from moving.
+  if (!batch.full && failures.length > 0) return yield* failures[0]!
+  return batch
 })
 
 const together = (batches: ReadonlyArray<Batch>): Batch => {

@@ -5,6 +5,8 @@ import * as Layer from "effect/Layer"
 import { runOnce } from "../../src/lanes/Lane.ts"
 import { promote } from "../../src/lanes/promote.ts"
 import { rescueCallback } from "../../src/lanes/rescueCallback.ts"
+import { rescueDeadline } from "../../src/lanes/rescueDeadline.ts"
+import { rescueStale } from "../../src/lanes/rescueStale.ts"
 import { numberOf } from "../../src/domain/Job.ts"
 import { Store } from "../../src/store/Store.ts"
 import { Wakeup } from "../../src/Wakeup.ts"
@@ -70,6 +72,74 @@ describe("A row that no batch can move", () => {
       yield* isAt("ready", good, last)
       yield* isAt("dead", bad)
     }).pipe(quietly, Effect.provide(ground))
+  )
+
+  const rescued = Effect.fnUntraced(function* () {
+    const { claim, declareDead, enqueue, register, store } = yield* world
+    const worker = yield* register
+    const ids = yield* enqueue({}, {}, {}, {}, {})
+    yield* claim(worker, 3)
+    yield* claim(worker, 3)
+    yield* spoil(numberOf(ids[1]!))
+    yield* declareDead(worker)
+    const other = yield* store.register("other")
+    const [last] = yield* enqueue({})
+    yield* claim(other)
+    yield* declareDead(other)
+    return { ids, last: last! }
+  })
+
+  it.live("is set aside from the leases of a vanished worker: it dies, and all others are rescued [LK-B9, LK-C2]", () =>
+    Effect.gen(function* () {
+      const { isAt, show, store } = yield* world
+      const { ids, last } = yield* rescued()
+      assert.deepInclude(yield* runOnce(rescueStale), { rows: { ready: 5, dead: 1 }, error: null })
+      yield* isAt("dead", ids[1]!)
+      yield* isAt("ready", last, ...ids.filter((_, n) => n !== 1))
+      const line = (yield* show(ids[1]!)).history.at(-1)!
+      assert.deepInclude(line, { state: "rescued", reason: "a lane could not move it: spoiled" })
+      yield* store.tendEvents({ limit: 100, keep: hours(1), undelivered: true })
+      const told = yield* store.events({ after: 0n, limit: 100 })
+      assert.lengthOf(told, 7)
+      assert.deepInclude(yield* runOnce(rescueStale), { rows: {}, error: null })
+    }).pipe(quietly, Effect.provide(ground))
+  )
+
+  it.live("is set aside from the attempts past their deadline as well [LK-B9, LK-C4]", () =>
+    Effect.gen(function* () {
+      const { isAt, running } = yield* world
+      const [good, bad, last] = [
+        yield* running({ deadline: hours(1) }),
+        yield* running({ deadline: hours(1) }),
+        yield* running({ deadline: hours(1) })
+      ]
+      yield* spoil(numberOf(bad.id))
+      yield* elapse(hours(2))
+      assert.deepInclude(yield* runOnce(rescueDeadline), { rows: { ready: 2, dead: 1 }, error: null })
+      yield* isAt("ready", good.id, last.id)
+      yield* isAt("dead", bad.id)
+    }).pipe(quietly, Effect.provide(ground))
+  )
+
+  it.live(
+    "keeps no other from being rescued when it cannot even die, and is reported when it alone is left [LK-B9]",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* PgClient
+        const { isAt } = yield* world
+        const { ids, last } = yield* rescued()
+        yield* sql.unsafe(
+          `CREATE TRIGGER immortal BEFORE INSERT ON lanekeeper.dead FOR EACH ROW EXECUTE FUNCTION lanekeeper.spoiled()`
+        )
+        const first = yield* runOnce(rescueStale)
+        assert.deepStrictEqual(first.rows, { ready: 5 })
+        assert.strictEqual(first.error, "spoiled")
+        yield* isAt("ready", last, ...ids.filter((_, n) => n !== 1))
+        yield* isAt("running", ids[1]!)
+        assert.deepInclude(yield* runOnce(rescueStale), { rows: {}, error: "spoiled" })
+        yield* sql`DROP TRIGGER immortal ON lanekeeper.dead`
+        assert.deepInclude(yield* runOnce(rescueStale), { rows: { dead: 1 }, error: null })
+      }).pipe(quietly, Effect.provide(ground))
   )
 
   it.live("is told from a database that is away or busy: then nothing is set aside [LK-B9]", () =>

@@ -8,21 +8,13 @@ import type { SqlError } from "effect/sql/SqlError"
 import { makeId } from "../../domain/Job.ts"
 import type { Moved, Store } from "../Store.ts"
 import { rootMessage, stateOf } from "./DatabaseError.ts"
+import { isNothing, nothing, sum } from "./moved.ts"
 
 /** Data that does not fit or is beyond a limit, a constraint, or a trigger that raises: not a database that is away, busy or another. */
 export const isBadRow = (error: SqlError) => /^(22|23|54|P0)/.test(stateOf(error) ?? "")
 
-const nothing: Moved = { ready: 0, scheduled: 0, dead: 0, cancelled: 0, queues: [] }
-
-const sum = (a: Moved, b: Moved): Moved => ({
-  ready: a.ready + b.ready,
-  scheduled: a.scheduled + b.scheduled,
-  dead: a.dead + b.dead,
-  cancelled: a.cancelled + b.cancelled,
-  queues: [...new Set([...a.queues, ...b.queues])].toSorted()
-})
-
-const isNothing = ({ cancelled, dead, ready, scheduled }: Moved) => cancelled + dead + ready + scheduled === 0
+/** Why a job was set aside. */
+export const unmovable = (error: SqlError) => `a lane could not move it: ${rootMessage(error)}`
 
 export interface Pass {
   /** Moves the first `limit` jobs in turn. */
@@ -44,8 +36,7 @@ export const takingApart = (sql: PgClient, setAside: Store["Service"]["setAside"
             Effect.gen(function* () {
               const [after] = yield* look
               if (after?.job !== before.job) return { moved: nothing, bad: true } // another came first: look again
-              const reason = `a lane could not move it: ${rootMessage(error)}`
-              const { moved } = yield* setAside(makeId(Math.abs(before.slot), before.job), reason)
+              const { moved } = yield* setAside(makeId(Math.abs(before.slot), before.job), unmovable(error))
               return { moved: { ...nothing, dead: moved ? 1 : 0 }, bad: true }
             })
           )

@@ -13,6 +13,7 @@ import { OpenLeases } from "./OpenLeases.ts"
 import { noting } from "./notes.ts"
 import { passing } from "./passes.ts"
 import { reading } from "./reading.ts"
+import { rescuing } from "./rescues.ts"
 import { quoted, schemaName, type SchemaName } from "./SchemaName.ts"
 import { single } from "./single.ts"
 import { upkeeping } from "./upkeep/index.ts"
@@ -37,6 +38,7 @@ export const storeOn = Effect.fnUntraced(function* (client: PgClient, name: Sche
     ...finishing(sql, schema, open),
     ...noting(sql, schema),
     ...passing(sql, schema, moves.setAside),
+    ...rescuing(sql, schema),
     ...leading(sql, schema),
     ...telling(sql, schema),
     ...moves,

@@ -2,32 +2,13 @@
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Moved, Overdue, Store, WorkerId } from "../Store.ts"
+import type { Overdue, Store, WorkerId } from "../Store.ts"
 import { takingApart } from "./apart.ts"
-import { int8s } from "./parameters.ts"
+import { type Part, summed } from "./moved.ts"
 import { pointers } from "./pointers.ts"
 import { allowing, underTerm } from "./term.ts"
 
-/** Jobs of one queue that went to one place. */
-interface Part {
-  readonly place: "ready" | "timed" | "waiting" | "dead" | "cancelled"
-  readonly queue: string
-  readonly jobs: number
-}
-
-const summed = (parts: ReadonlyArray<Part>): Moved => {
-  const count = (place: Part["place"]) => parts.reduce((sum, part) => sum + (part.place === place ? part.jobs : 0), 0)
-  const queues = parts.filter(({ place }) => place === "ready").map(({ queue }) => queue)
-  return {
-    ready: count("ready"),
-    scheduled: count("timed"),
-    dead: count("dead"),
-    cancelled: count("cancelled"),
-    queues: [...new Set(queues)].toSorted()
-  }
-}
-
-type Passes = "promote" | "rescueWorker" | "rescueOverdue" | "release" | "expireWaits" | "watch" | "overdue"
+type Passes = "promote" | "expireWaits" | "watch" | "overdue"
 
 export const passing = (
   sql: PgClient,
@@ -35,9 +16,6 @@ export const passing = (
   setAside: Store["Service"]["setAside"]
 ): Pick<Store["Service"], Passes> => {
   const takeApart = takingApart(sql, setAside)
-  const parts = (statement: string, parameters: ReadonlyArray<unknown>) =>
-    Effect.map(sql.unsafe<Part>(statement, parameters), summed)
-
   const rowsUnderTerm = underTerm(sql)
   const partsUnderTerm = (statement: string, parameters: ReadonlyArray<unknown>) =>
     Effect.map(rowsUnderTerm<Part>(statement, parameters), summed)
@@ -58,45 +36,6 @@ export const passing = (
       SELECT ${ticketOf("attempt")} FROM (SELECT * FROM gone ORDER BY run_at, job) gone
     )
     SELECT 'ready' AS place, queue, count(*)::int AS jobs FROM gone GROUP BY queue`
-
-  /** The end of every attempt of the leases in \`held\`: those that have ended already meet the fence. */
-  const ending = (ender: string, state: string, next: string, reason: string, from = "held") => `
-    SELECT ended.place, ended.queue, cardinality(ended.ended) AS jobs
-    FROM (
-      SELECT array_agg(id) AS leases, array_agg(job) AS jobs, array_agg(attempt::int) AS attempts,
-        array_agg(${state}) AS states, array_agg(${next}) AS nexts, array_agg(${reason}) AS reasons, count(*)::int AS n, array_agg(DISTINCT id) AS whole
-      FROM (
-        SELECT held.*, job FROM ${from} CROSS JOIN unnest(held.jobs) AS run
-        CROSS JOIN generate_series(lower(run), upper(run) - 1) AS job
-        ORDER BY held.id, job
-      ) one
-    ) said
-    CROSS JOIN LATERAL ${schema}.end_attempts(${ender}, leases, said.jobs, attempts, array_fill(NULL::int, ARRAY[n]),
-      states, nexts, array_fill(NULL::bigint, ARRAY[n]), reasons,
-      array_fill(NULL::jsonb, ARRAY[n]), array_fill(NULL::jsonb, ARRAY[n]), array_fill(NULL::text, ARRAY[n]),
-      array_fill(NULL::text, ARRAY[n]), whole) ended
-    WHERE n > 0`
-  const rescued = (budget: string) =>
-    ending(
-      "NULL",
-      "CASE WHEN begun THEN 'rescued' ELSE 'released' END",
-      `CASE WHEN begun AND crashes >= ${budget} THEN 'dead' ELSE 'ready' END`,
-      `CASE WHEN begun AND crashes >= ${budget} THEN 'crash budget spent: rescued ' || crashes + 1 || ' times' END`,
-      "held CROSS JOIN allowed"
-    )
-
-  const rescueWorker = `
-    WITH held AS MATERIALIZED (
-      SELECT * FROM ${schema}.lease
-      WHERE worker = $1 AND NOT EXISTS (SELECT FROM ${schema}.worker WHERE id = $1 AND declared_dead_at IS NULL)
-      ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
-    ), ${allowed("$4", "held")}${rescued("$3")}`
-
-  const rescueOverdue = `
-    WITH held AS MATERIALIZED (
-      SELECT * FROM ${schema}.lease WHERE deadline_at < statement_timestamp()
-      ORDER BY deadline_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
-    ), ${allowed("$3", "held")}${rescued("$2")}`
 
   // The two times are read after the wait for the other looker's row, and a beat that comes meanwhile is seen.
   const watch = `
@@ -132,11 +71,6 @@ export const passing = (
       ${oldest("timed", "run_at")} AS scheduled, ${oldest("lease", "deadline_at")} AS deadline,
       ${oldest("wait", "expires_at")} AS waiting`
 
-  const release = `
-    WITH held AS MATERIALIZED (
-      SELECT * FROM ${schema}.lease WHERE worker = $1 AND id = ANY ($2) ORDER BY id FOR UPDATE
-    )${ending("$1", "'released'::text", "'ready'::text", "NULL::text")}`
-
   // The dead are buried when their last end is written: `ends` is read to its end before `bury` is called.
   const expired = `FROM ${schema}.wait WHERE expires_at <= statement_timestamp() ORDER BY expires_at, job LIMIT 1 FOR UPDATE SKIP LOCKED`
   const expireWaits = `
@@ -166,9 +100,6 @@ export const passing = (
   return {
     promote: ({ limit }) =>
       takeApart({ move: (limit) => partsUnderTerm(promote, [limit]), first: `SELECT job, slot ${due}` }, limit),
-    rescueWorker: (worker: WorkerId, { crashBudget, limit }) =>
-      partsUnderTerm(rescueWorker, [worker, limit, crashBudget]),
-    rescueOverdue: ({ crashBudget, limit }) => partsUnderTerm(rescueOverdue, [limit, crashBudget]),
     watch: ({ staleAfter }) =>
       Effect.map(
         rowsUnderTerm<{ readonly id: WorkerId; readonly name: string; readonly age: number }>(watch, [
@@ -183,7 +114,6 @@ export const passing = (
       waiting: Duration.millis(row!.waiting),
       untold: Duration.millis(row!.untold)
     })),
-    release: (worker, leases) => parts(release, [worker, int8s(leases)]),
     expireWaits: ({ limit }) =>
       takeApart({ move: (limit) => partsUnderTerm(expireWaits, [limit]), first: `SELECT job, slot ${expired}` }, limit)
   }
