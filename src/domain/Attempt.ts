@@ -26,7 +26,7 @@ export type Ending =
 /** What becomes of a wait that nobody ended in time. */
 export type Expiry = "retry" | "die" | "cancel"
 
-/** How a line of a job's history ended. The last five are not said by a worker. */
+/** How a line of a job's history ended. The last ones, from rescued on, are not said by a worker. */
 export type EndState =
   | "completed"
   | "failed"
@@ -43,6 +43,8 @@ export type EndState =
   | "expired"
   /** Ended from outside before an attempt began. */
   | "set aside"
+  /** Nothing said any more where the job stood, and it was made ready. */
+  | "repaired"
 
 /** Whether the store took an ending: from the lease that runs the attempt, again from the same, or not at all. */
 export type Acceptance = "accepted" | "repeated" | "refused"

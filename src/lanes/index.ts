@@ -4,6 +4,7 @@ import { aging } from "./aging.ts"
 import { liveness } from "./liveness.ts"
 import { outbox, outboxAtStart } from "./outbox.ts"
 import { promote } from "./promote.ts"
+import { reconcile } from "./reconcile.ts"
 import { rescueCallback } from "./rescueCallback.ts"
 import { rescueDeadline } from "./rescueDeadline.ts"
 import { rescueStale } from "./rescueStale.ts"
@@ -20,9 +21,17 @@ export const lanes: ReadonlyArray<Lane> = [
   aging,
   retention,
   stats,
+  reconcile,
   outbox,
   liveness
 ]
 
 /** What every start does once, leading or not, in this order. */
-export const recovery: ReadonlyArray<Lane> = [rescueStale, rescueDeadline, rescueCallback, promote, outboxAtStart]
+export const recovery: ReadonlyArray<Lane> = [
+  rescueStale,
+  rescueDeadline,
+  rescueCallback,
+  promote,
+  reconcile,
+  outboxAtStart
+]

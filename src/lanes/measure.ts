@@ -2,7 +2,9 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
 import type { Overdue } from "../store/Store.ts"
+import type { Findings } from "../store/Upkeep.ts"
 import type { Lane, Ran } from "./Lane.ts"
 
 const duration = Metric.timer("lanekeeper.lane.duration", { description: "How long a run took" })
@@ -15,6 +17,22 @@ const overruns = Metric.counter("lanekeeper.lane.overruns", {
 })
 const lag = Metric.gauge("lanekeeper.lane.lag", {
   description: "Milliseconds for which the oldest thing has been waiting that the lane should have moved"
+})
+
+const standing = Metric.gauge("lanekeeper.damage", {
+  description: "Rows that contradict others and cannot be repaired, as the last whole walk found them"
+})
+
+/** By kind; a kind that was found once is told to be gone when it is. */
+const seen = new Set<string>()
+
+export const damage = Effect.fnUntraced(function* (findings: Option.Option<Findings>) {
+  const found: Readonly<Record<string, number>> = Option.match(findings, {
+    onNone: () => ({}),
+    onSome: (all) => all.damage
+  })
+  for (const kind of Object.keys(found)) seen.add(kind)
+  for (const kind of seen) yield* Metric.update(Metric.withAttributes(standing, { kind }), found[kind] ?? 0)
 })
 
 export const run = Effect.fnUntraced(function* (lane: Lane, ran: Ran) {

@@ -2,9 +2,12 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { UnderTerm } from "../store/Store.ts"
+import { rootMessage } from "../store/postgres/DatabaseError.ts"
+import { Store, UnderTerm } from "../store/Store.ts"
+import { Wakeup } from "../Wakeup.ts"
 import { recovery } from "./index.ts"
-import { runOnce } from "./Lane.ts"
+import { type Lane, runOnce } from "./Lane.ts"
+import { reconcile } from "./reconcile.ts"
 
 /** A step of it failed. It can be tried again: what was moved is moved. */
 export class RecoveryFailed extends Schema.TaggedError<RecoveryFailed>()("RecoveryFailed", {
@@ -19,19 +22,37 @@ export class RecoveryFailed extends Schema.TaggedError<RecoveryFailed>()("Recove
 /** Rows by what became of them, for each step. */
 export type Recovered = Readonly<Record<string, Readonly<Record<string, number>>>>
 
+/** One run: a walk over everything can take long, and the lane goes on with it. A job that runs must not wait for it. */
+const glance = Effect.gen(function* () {
+  const { error, rows } = yield* runOnce(reconcile)
+  if (error !== null) yield* Effect.logWarning("Could not look for damage at start", { reason: error })
+  return rows
+})
+
+const drain = Effect.fnUntraced(function* (lane: Lane) {
+  const rows: Record<string, number> = {}
+  let drained = false
+  while (!drained) {
+    const report = yield* runOnce(lane)
+    if (report.error !== null) return yield* new RecoveryFailed({ step: lane.name, reason: report.error })
+    for (const [outcome, count] of Object.entries(report.rows)) rows[outcome] = (rows[outcome] ?? 0) + count
+    ;({ drained } = report)
+  }
+  return rows
+})
+
+/** Whoever could have woken them for what they hold may be gone. */
+const wakeAll = Effect.gen(function* () {
+  const store = yield* Store
+  const wakeup = yield* Wakeup
+  yield* wakeup.poke(yield* store.readyQueues)
+}).pipe(Effect.mapError((error) => new RecoveryFailed({ step: "waking queues", reason: rootMessage(error) })))
+
 export const recover = Effect.fn("recover")(
   function* () {
-    const recovered: Record<string, Record<string, number>> = {}
-    for (const lane of recovery) {
-      const rows: Record<string, number> = (recovered[lane.name] = {})
-      let drained = false
-      while (!drained) {
-        const report = yield* runOnce(lane)
-        if (report.error !== null) return yield* new RecoveryFailed({ step: lane.name, reason: report.error })
-        for (const [outcome, count] of Object.entries(report.rows)) rows[outcome] = (rows[outcome] ?? 0) + count
-        ;({ drained } = report)
-      }
-    }
+    const recovered: Record<string, Readonly<Record<string, number>>> = {}
+    for (const lane of recovery) recovered[lane.name] = yield* lane === reconcile ? glance : drain(lane)
+    yield* wakeAll
     return recovered satisfies Recovered
   },
   Effect.provideService(UnderTerm, Option.none())

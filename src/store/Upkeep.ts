@@ -68,6 +68,32 @@ export interface QueueStats {
 
 export type Unfinished = Exclude<Place, "completed" | "cancelled" | "dead">
 
+/** A row that is in contradiction to the others, which no move can bring about. */
+export interface Damage {
+  readonly kind: string
+  /** Of the job. */
+  readonly id: string
+}
+
+/** One step of a walk over everything there is. */
+export interface Reconciled {
+  /** By kind of damage. */
+  readonly repaired: Readonly<Record<string, number>>
+  /** What only somebody who knows what happened could repair: found again by a second look, and not said before. */
+  readonly reported: ReadonlyArray<Damage>
+  /** They have new work. */
+  readonly queues: ReadonlyArray<string>
+  /** The walk has not come to its end. */
+  readonly full: boolean
+}
+
+/** Damage that stands, as the last whole walk found it. */
+export interface Findings {
+  /** How long ago that walk ended. */
+  readonly age: Duration.Duration
+  readonly damage: Readonly<Record<string, number>>
+}
+
 export interface Upkeep {
   /** Empties what is drained and moves on what keeps a little of it alive. Without work it is one statement. */
   readonly reclaim: (options: { readonly limit: number }) => Effect.Effect<Reclaimed, SqlError>
@@ -94,4 +120,14 @@ export interface Upkeep {
     readonly step: Duration.Duration
     readonly limit: number
   }) => Effect.Effect<number, SqlError>
+
+  /** Goes one page further on a walk over everything, which all processes share. Nothing while another walks. */
+  readonly reconcile: (options: {
+    readonly limit: number
+    readonly crashBudget: number
+  }) => Effect.Effect<Reconciled, SqlError>
+  /** `None` until the first walk has ended. */
+  readonly findings: Effect.Effect<Option.Option<Findings>, SqlError>
+  /** Queues that have ready jobs. */
+  readonly readyQueues: Effect.Effect<ReadonlyArray<string>, SqlError>
 }

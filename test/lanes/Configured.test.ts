@@ -21,6 +21,7 @@ describe("The options of lanes", () => {
           ["aging", "hygiene", 5_000, 1_000],
           ["retention", "hygiene", 60_000, 1_000],
           ["stats", "hygiene", 15_000, 1],
+          ["reconcile", "hygiene", 60_000, 256],
           ["outbox", "hygiene", 1_000, 256],
           ["liveness", "hygiene", 60_000, 1_000]
         ]

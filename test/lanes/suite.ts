@@ -72,7 +72,7 @@ export const suite = <R>({ elapse, empty, it }: LanesUnderTest<R>): void => {
         assert.deepInclude(yield* runOnce(rescueCallback), { rows: { ready: 1 } })
         yield* world.isAt("ready", jobs.wait, jobs.ready)
         assert.deepInclude(yield* runOnce(outbox), { rows: { numbered: 2 } })
-        for (const lane of all) assert.deepInclude(yield* runOnce(lane), { rows: {}, batches: 1, error: null })
+        for (const lane of all) assert.deepInclude(yield* runOnce(lane), { rows: {}, drained: true, error: null })
       }))
 
     test("drain in batches, and wake each queue once [LK-B7, LK-C1]", ({ elapse, enqueue }) =>
@@ -126,6 +126,7 @@ export const suite = <R>({ elapse, empty, it }: LanesUnderTest<R>): void => {
           "rescue-deadline": { ready: 1 },
           "rescue-callback": { ready: 1 },
           promote: { ready: 2 },
+          reconcile: {},
           outbox: { numbered: 2 }
         })
         const { ready, ...moved } = jobs
@@ -135,6 +136,7 @@ export const suite = <R>({ elapse, empty, it }: LanesUnderTest<R>): void => {
           "rescue-deadline": {},
           "rescue-callback": {},
           promote: {},
+          reconcile: {},
           outbox: {}
         })
       }))

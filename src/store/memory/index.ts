@@ -123,6 +123,9 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     takeStats: Effect.suspend(underTerm(false, upkeep.takeStats)),
     stats: Effect.suspend(at(upkeep.stats)),
     lift: underTerm(0, upkeep.lift),
+    reconcile: () => Effect.sync(upkeep.reconcile),
+    findings: Effect.sync(upkeep.findings),
+    readyQueues: Effect.suspend(at(upkeep.readyQueues)),
     place: at(reads.place),
     show: at(reads.show),
     page: at(reads.page)

@@ -1,7 +1,7 @@
 /** What maintenance asks beside moves. There are no pieces here: what is past its retention is let go of job by job. */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
-import type { PieceState, QueueStats, Reclaimed, Retired, Stats } from "../Upkeep.ts"
+import type { Findings, PieceState, QueueStats, Reclaimed, Reconciled, Retired, Stats } from "../Upkeep.ts"
 import { numberOf } from "../../domain/Job.ts"
 import { type Contents, type Job, remove, type Time } from "./Contents.ts"
 import { retireNotes } from "./notes.ts"
@@ -108,3 +108,11 @@ export const lift = (
   for (const job of late) job.priority = level(job)
   return late.length
 }
+
+/** Here a job's pointer is part of it: nothing can contradict. */
+export const reconcile = (): Reconciled => ({ repaired: {}, reported: [], queues: [], full: false })
+
+export const findings = (): Option.Option<Findings> => Option.some({ age: Duration.zero, damage: {} })
+
+export const readyQueues = (contents: Contents): ReadonlyArray<string> =>
+  [...new Set([...contents.at.ready].map(({ queue }) => queue))].toSorted()

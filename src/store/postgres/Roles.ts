@@ -70,7 +70,8 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     lane_run: ["SELECT", "INSERT", "UPDATE"],
     unique_key: ["SELECT", "UPDATE", "DELETE"],
     look: ["SELECT", "INSERT", "UPDATE"],
-    stats: ["SELECT", "INSERT", "UPDATE"]
+    stats: ["SELECT", "INSERT", "UPDATE"],
+    survey: ["SELECT", "UPDATE"]
   },
   viewer: Object.fromEntries(
     [
@@ -91,6 +92,7 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
       "lane_run",
       "look",
       "stats",
+      "survey",
       "jobs"
     ].map((table) => [table, ["SELECT"]])
   ),

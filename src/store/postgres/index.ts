@@ -32,18 +32,19 @@ export const storeOn = Effect.fnUntraced(function* (client: PgClient, name: Sche
   const open = new OpenLeases()
   const reads = reading(sql, schema)
   const moves = single(sql, schema, reads.place)
+  const rescues = rescuing(sql, schema)
   return Store.of({
     ...enqueueing(sql, schema),
     ...(yield* claiming(sql, schema, open)),
     ...finishing(sql, schema, open),
     ...noting(sql, schema),
     ...passing(sql, schema, moves.setAside),
-    ...rescuing(sql, schema),
+    ...rescues,
     ...leading(sql, schema),
     ...telling(sql, schema),
     ...moves,
     ...workersAndQueues(sql, schema),
-    ...upkeeping(sql, schema),
+    ...upkeeping(sql, schema, rescues.rescueWorker),
     ...reads
   })
 })

@@ -86,15 +86,19 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
       readonly owner: Store["Service"]
       readonly slots: Slots["Service"]
       readonly query: (text: string) => Effect.Effect<ReadonlyArray<unknown>, SqlError>
+      /** As the owner of the tables. */
+      readonly byHand: (text: string) => Effect.Effect<ReadonlyArray<unknown>, SqlError>
     }) => Effect.Effect<void, SqlError>
   ) =>
     it.effect(`${role}: ${sentence}`, () =>
       Effect.gen(function* () {
         const { as, owner, schema } = yield* Logins
+        const ours = yield* PgClientModule.PgClient
+        const byHand = (text: string) => ours.unsafe(text.replaceAll("lanekeeper.", `${schema}.`))
         yield* Effect.gen(function* () {
           const sql = yield* PgClientModule.PgClient
           const query = (text: string) => sql.unsafe(text.replaceAll("lanekeeper.", `${schema}.`))
-          yield* body({ store: yield* Store, slots: yield* Slots, owner, query })
+          yield* body({ store: yield* Store, slots: yield* Slots, owner, query, byHand })
         }).pipe(Effect.provide(as(role)))
       })
     )
@@ -166,20 +170,51 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
         for (const shelf of [0, 1, 2, 3]) assert.include(["used", "empty", "emptied"], yield* slots.emptyShelf(shelf))
         assert.include(["used", "emptied"], yield* slots.emptySlot(slotOf(id!)))
         yield* slots.clearAttic({ limit: 10 })
-        yield* store.reclaim({ limit: 10 })
-        assert.lengthOf(yield* store.storage, 29)
-        yield* owner.declareDead(yield* owner.register("vanished"), 0)
-        assert.isAbove(yield* store.trimWorkers({ after: Duration.zero, limit: 10 }), 0)
-        assert.deepStrictEqual(yield* store.retire({ limit: 10 }), { dead: 0, keys: 0, notes: 0 })
-        assert.isTrue(yield* store.takeStats)
-        assert.isTrue(Option.isSome(yield* store.stats))
-        assert.strictEqual(yield* store.lift({ step: Duration.minutes(1), limit: 10 }), 0)
 
         const claimer = yield* store.register("maintenance")
         yield* refused(claimOne(store, claimer))
         assert.deepStrictEqual(yield* owner.place(id!), Option.some("ready"))
         yield* owner.cancel(id!, "done here")
       })
+  )
+
+  test("maintenance", "keeps house: reclaims, counts, lifts, repairs and lets go [LK-N1]", ({ byHand, owner, store }) =>
+    Effect.gen(function* () {
+      yield* store.reclaim({ limit: 10 })
+      assert.lengthOf(yield* store.storage, 29)
+      assert.isTrue(yield* store.takeStats)
+      assert.isTrue(Option.isSome(yield* store.stats))
+      yield* owner.enqueue([job({ priority: 9 }), job({ priority: 0 })])
+      yield* byHand("UPDATE lanekeeper.ticket SET ready_at = ready_at - interval '1 hour'")
+      assert.isAbove(yield* store.lift({ step: Duration.minutes(1), limit: 10 }), 0)
+
+      yield* owner.enqueue([job({ runIn: Duration.hours(1) }), job({ queue: "lost" }), job({ queue: "gone" })])
+      const nobody = yield* owner.register("nobody")
+      assert.lengthOf((yield* claimOne(owner, nobody)).jobs, 1)
+      yield* byHand(`DELETE FROM lanekeeper.worker WHERE id = ${nobody}`)
+      yield* byHand("DELETE FROM lanekeeper.job WHERE queue = 'gone' OR id IN (SELECT job FROM lanekeeper.timed)")
+      yield* byHand("DELETE FROM lanekeeper.ticket WHERE queue = 'lost'")
+      const repaired: Record<string, number> = {}
+      for (let full = true; full;) {
+        const page = yield* store.reconcile({ limit: 256, crashBudget: 3 })
+        for (const [kind, count] of Object.entries(page.repaired)) repaired[kind] = (repaired[kind] ?? 0) + count
+        ;({ full } = page)
+      }
+      for (const kind of [
+        "body without a pointer",
+        "ticket without a body",
+        "time without a body",
+        "lease of nobody"
+      ]) {
+        assert.isAtLeast(repaired[kind]!, 1, kind)
+      }
+      assert.isTrue(Option.isSome(yield* store.findings))
+
+      yield* owner.declareDead(yield* owner.register("vanished"), 0)
+      assert.isAbove(yield* store.trimWorkers({ after: Duration.zero, limit: 10 }), 0)
+      assert.deepStrictEqual(yield* store.retire({ limit: 10 }), { dead: 0, keys: 0, notes: 0 })
+      for (const { id } of yield* owner.page({ place: "ready", limit: 100 })) yield* owner.cancel(id, "done here")
+    })
   )
 
   test("viewer", "reads everything and moves nothing [LK-N1]", ({ owner, query, store }) =>

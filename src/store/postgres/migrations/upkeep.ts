@@ -25,6 +25,18 @@ export const upkeep: Migration = {
   last_number bigint NOT NULL,
   queues jsonb NOT NULL
 )`,
-    `COMMENT ON TABLE ${schema}.stats IS 'The last count of all jobs, by queue: how many stand where, and how many came and went since the count before, over_ms earlier.'`
+    `COMMENT ON TABLE ${schema}.stats IS 'The last count of all jobs, by queue: how many stand where, and how many came and went since the count before, over_ms earlier.'`,
+
+    `CREATE TABLE ${schema}.survey (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  step smallint NOT NULL DEFAULT 0,
+  after bigint NOT NULL DEFAULT 0,
+  found jsonb NOT NULL DEFAULT '{}',
+  told jsonb NOT NULL DEFAULT '{}',
+  ended_at timestamptz,
+  damage jsonb NOT NULL DEFAULT '{}'
+)`,
+    `COMMENT ON TABLE ${schema}.survey IS 'Where the walk for damage stands, what it has found so far, and what the last whole one found.'`,
+    `INSERT INTO ${schema}.survey DEFAULT VALUES`
   ]
 }
