@@ -6,6 +6,7 @@
 import type * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import type { JobId } from "./domain/Job.ts"
@@ -31,6 +32,25 @@ export interface Attempt<in Output = never> {
    * together or not at all. Fails when the job is no longer this attempt's: fail the transaction, and nothing happened.
    */
   readonly complete: (output: Output) => Effect.Effect<void, AttemptLost | SqlError>
+  /**
+   * Runs an effect once for all attempts of the job: where an earlier attempt has succeeded with it, its result is read
+   * from storage. Inside a transaction the result is committed with what the effect writes, so that both happen exactly
+   * once; outside, an attempt that vanishes between the two runs it again. Names are unique in a handler.
+   */
+  readonly step: {
+    <A, E, R>(
+      name: string,
+      result: Schema.Codec<A, any>,
+      effect: Effect.Effect<A, E, R>
+    ): Effect.Effect<A, E | AttemptLost | SqlError, R>
+    <E, R>(name: string, effect: Effect.Effect<void, E, R>): Effect.Effect<void, E | AttemptLost | SqlError, R>
+  }
+  /** Says how far the job is, from 0 to 100. It can be called as often as you like: it is written once a second. */
+  readonly progress: (percent: number, message?: string) => Effect.Effect<void>
+  /** Leaves something for the next attempt to go on from, as JSON, written like the progress. */
+  readonly checkpoint: (value: unknown) => Effect.Effect<void>
+  /** What was left last. `None`: nothing, or in a shape that does not fit. */
+  readonly checkpointed: <A>(schema: Schema.Codec<A, any>) => Effect.Effect<Option.Option<A>, SqlError>
 }
 
 /** Ends the attempt, not the job: it runs again later, and nothing is counted. */

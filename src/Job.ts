@@ -53,6 +53,7 @@ export interface Kind<
   readonly aliases: ReadonlyArray<string>
   readonly defaults: Defaults
   readonly maxPayloadBytes: number
+  readonly keepLogs: number
   readonly backoff: Schedule.Schedule<unknown, any>
   readonly onFailure: FailurePolicy<Failure["Type"]> | undefined
   readonly upgrade: (payload: unknown, version: number) => unknown
@@ -160,6 +161,8 @@ export interface MakeOptions<Payload, Output, Failure extends Schema.Top> {
   readonly upgrade?: ((payload: unknown, version: number) => unknown) | undefined
   /** Defaults to 1 MiB. A job says where large things are; it does not carry them. */
   readonly maxPayloadBytes?: number | undefined
+  /** How many of the last lines each attempt logs are kept with the job. Defaults to none. */
+  readonly keepLogs?: number | undefined
 }
 
 /** A kind that cannot work as it is declared. A defect: it is found when the module is loaded. */
@@ -191,6 +194,7 @@ export const make = <
     aliases: options.aliases ?? [],
     defaults: defaultsOf(name, options),
     maxPayloadBytes: options.maxPayloadBytes ?? 1_048_576,
+    keepLogs: options.keepLogs ?? 0,
     backoff: options.backoff ?? Backoff.standard,
     onFailure: options.onFailure,
     upgrade: options.upgrade ?? ((payload: unknown) => payload)
@@ -234,6 +238,10 @@ const defaultsOf = (kind: string, options: MakeOptions<unknown, unknown, any>): 
   if (!Number.isInteger(version) || version < 1) refuse("its version is a whole number of at least 1")
   if (maxAttempts !== undefined && (!Number.isInteger(maxAttempts) || maxAttempts < 1)) {
     refuse("its maxAttempts is a whole number of at least 1")
+  }
+  const { keepLogs = 0 } = options
+  if (!Number.isInteger(keepLogs) || keepLogs < 0 || keepLogs > 1_000) {
+    refuse("its keepLogs is a whole number of lines from 0 to 1,000")
   }
   return {
     kind,

@@ -10,8 +10,9 @@ import { AttemptLost } from "../Attempt.ts"
 import type { Ending } from "../domain/Attempt.ts"
 import type { JobId } from "../domain/Job.ts"
 import type { Handler } from "../Handlers.ts"
-import type { Claimed, LeaseId, Store, WorkerId } from "../store/Store.ts"
+import type { Claimed, LeaseId, NewNote, Store, WorkerId } from "../store/Store.ts"
 import type { Outcome } from "./Outcomes.ts"
+import type { Memory } from "./remembering.ts"
 import { runAttempt } from "./runAttempt.ts"
 
 interface Running {
@@ -34,6 +35,8 @@ export interface AttemptsOptions {
   /** The app's own, so that an attempt can be completed in a transaction of its handler. */
   readonly store: Store["Service"]
   readonly worker: () => WorkerId
+  /** Writes a note before long. */
+  readonly note: (note: NewNote) => void
   readonly onEnd: (claimed: Claimed, outcome: Outcome | undefined) => void
 }
 
@@ -54,6 +57,12 @@ export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
       if (acceptance === "refused") return yield* new AttemptLost({ id: claimed.id, attempt: claimed.attempt })
       one.completed = true
     })
+
+  const memoryOf = ({ claimed: { attempt, id, lease } }: Running): Memory => ({
+    recall: options.store.recall(id),
+    remember: (name, value) => options.store.remember(options.worker(), { id, lease, attempt, name, value }),
+    note: (name, value) => options.note({ id, lease, attempt, name, value })
+  })
 
   const end = (one: Running, exit: Exit.Exit<Ending>) => {
     running.delete(one)
@@ -81,7 +90,8 @@ export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
     one.fiber = fork(
       runAttempt(options.handlers.get(claimed.kind)!, claimed, {
         stopping: Deferred.await(stopping),
-        complete: complete(one)
+        complete: complete(one),
+        memory: memoryOf(one)
       })
     )
     one.fiber.addObserver((exit) => end(one, exit))

@@ -29,6 +29,8 @@ export interface OutcomesOptions {
   readonly store: Store["Service"]
   readonly worker: () => WorkerId
   readonly wake: (queues: Iterable<string>) => Effect.Effect<void>
+  /** What must be written before an attempt ends. */
+  readonly before: Effect.Effect<void>
 }
 
 export class Outcomes {
@@ -83,9 +85,12 @@ export class Outcomes {
     this: Outcomes,
     outcomes: ReadonlyArray<Outcome>
   ) {
-    const { store, wake, worker } = this.options
+    const { before, store, wake, worker } = this.options
     let told = false
-    const answers = yield* store.finish(worker(), outcomes).pipe(
+    const answers = yield* Effect.andThen(
+      before,
+      Effect.suspend(() => store.finish(worker(), outcomes))
+    ).pipe(
       Effect.tapError((error) => {
         if (told || isBadRow(error)) return Effect.void
         told = true

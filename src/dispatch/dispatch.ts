@@ -20,6 +20,7 @@ import { type Poke, Wakeup } from "../Wakeup.ts"
 import * as Attempts from "./Attempts.ts"
 import { claiming } from "./claiming.ts"
 import { heartbeat } from "./heartbeat.ts"
+import { Notebook } from "./Notebook.ts"
 import { Outcomes } from "./Outcomes.ts"
 import { Pulse } from "./Pulse.ts"
 import { Rooms } from "./Rooms.ts"
@@ -77,11 +78,13 @@ export const dispatch = Effect.fnUntraced(function* (
   const isOnBrink = ({ crashes }: Claimed) => crashes >= brinkFrom
   const mostUnwritten = Math.max(1_000, 2 * [...settings.queues.values()].reduce((sum, each) => sum + each, 0))
 
-  const outcomes = new Outcomes({ store, worker: () => worker, wake: wakeup.poke })
+  const notebook = new Notebook({ store, worker: () => worker })
+  const outcomes = new Outcomes({ store, worker: () => worker, wake: wakeup.poke, before: notebook.flush })
   const attempts = yield* Attempts.make({
     handlers: settings.handlers,
     store: yield* Store,
     worker: () => worker,
+    note: (note) => notebook.write(note),
     onEnd: (claimed, outcome) => {
       if (outcome !== undefined) outcomes.add(outcome)
       if (isOnBrink(claimed)) rooms.expect()
@@ -126,6 +129,7 @@ export const dispatch = Effect.fnUntraced(function* (
     attempts.loseAll()
     rooms.drop()
     outcomes.drop()
+    notebook.drop()
     worker = yield* join
     rooms.expect()
     pulse.beat()
@@ -138,6 +142,7 @@ export const dispatch = Effect.fnUntraced(function* (
 
   yield* Effect.forkScoped(Effect.forever(Effect.map(PubSub.takeAll(pokes), (some) => some.forEach(listen))))
   yield* Effect.forkScoped(outcomes.writing)
+  yield* Effect.forkScoped(notebook.writing)
   yield* Effect.forkScoped(
     heartbeat({
       store,

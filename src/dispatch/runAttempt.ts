@@ -6,6 +6,7 @@ import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
@@ -18,12 +19,14 @@ import { decide } from "../FailurePolicy.ts"
 import type { Handler } from "../Handlers.ts"
 import type { Any } from "../Job.ts"
 import type { Claimed } from "../store/Store.ts"
+import { keepingLogs, type Memory, remembering } from "./remembering.ts"
 
 /** What an attempt can do beyond its own fiber. */
 export interface Reach {
   readonly stopping: Effect.Effect<void>
   /** Ends the attempt in the transaction that is open. */
   readonly complete: (output: unknown) => ReturnType<Attempt["complete"]>
+  readonly memory: Memory
 }
 
 /** It ran longer than its kind or its job allows. */
@@ -68,6 +71,7 @@ export const runAttempt = (handler: Handler, claimed: Claimed, reach: Reach): Ef
     tags: details.tags ?? [],
     metadata: details.metadata ?? {},
     stopping: reach.stopping,
+    ...remembering(claimed, reach.memory),
     complete: (output) => Effect.flatMap(Effect.orDie(handler.encodeOutput(output)), reach.complete)
   }
 
@@ -88,6 +92,7 @@ export const runAttempt = (handler: Handler, claimed: Claimed, reach: Reach): Ef
           Effect.catchCause((cause) => endingOf(handler, claimed, details, cause))
         )
     }),
+    kind.keepLogs === 0 ? identity : keepingLogs(kind.keepLogs, claimed.attempt, reach.memory),
     Effect.annotateLogs({ job: claimed.id, kind: claimed.kind, attempt: claimed.attempt })
   ) as Effect.Effect<Ending>
   return Effect.provideContext(traced(claimed, details)(run), handler.context)

@@ -21,7 +21,7 @@ import { type Handlers, provided } from "../Handlers.ts"
 import type { Any, Payload } from "../Job.ts"
 import { tick } from "../lanes/tick.ts"
 import { layerMemory } from "../roles/ground.ts"
-import { type Claimed, type JobView, Store } from "../store/Store.ts"
+import { type Claimed, type JobView, type NewNote, Store } from "../store/Store.ts"
 
 /** A client on a store in memory, for one test. Provide your handlers, and what they need, beside it. */
 export const layer = Layer.fresh(Client.layer.pipe(Layer.provideMerge(layerMemory)))
@@ -136,13 +136,20 @@ const run = Effect.fnUntraced(function* (kinds: ReadonlyArray<string>) {
   const { attempt, id, lease } = next
   const end = (ending: Ending) =>
     Effect.map(store.finish(worker, [{ id, lease, attempt, ran: Duration.zero, ending }]), ([acceptance]) => acceptance)
+  const notes = new Map<string, NewNote>()
   const ending = yield* runAttempt(handler, next, {
     stopping: Effect.never,
     complete: (output) =>
       Effect.flatMap(end({ _tag: "Completed", output }), (acceptance) =>
         acceptance === "refused" ? Effect.fail(new AttemptLost({ id, attempt })) : Effect.void
-      )
+      ),
+    memory: {
+      recall: store.recall(id),
+      remember: (name, value) => store.remember(worker, { id, lease, attempt, name, value }),
+      note: (name, value) => notes.set(name, { id, lease, attempt, name, value })
+    }
   })
+  yield* store.note(worker, [...notes.values()])
   yield* end(ending)
   yield* store.forget(worker)
   return yield* store.show(id)

@@ -51,7 +51,18 @@ export class Watched {
             const call = (store[name] as (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown>)(...args)
             return Effect.tap(Effect.andThen(this.before(name), call), this.after(name))
           })
-      const watched = ["claim", "finish", "beat", "begin", "release", "register", "forget", "unhandled"] as const
+      const watched = [
+        "note",
+        "remember",
+        "claim",
+        "finish",
+        "beat",
+        "begin",
+        "release",
+        "register",
+        "forget",
+        "unhandled"
+      ] as const
       return { ...store, ...Object.fromEntries(watched.map((name) => [name, watch(name)])) }
     })
   )
