@@ -99,7 +99,17 @@ const makePostgres = Effect.fnUntraced(function* ({ directUrl, schema }: Postgre
 
   const listen = Effect.gen(function* () {
     const config = directUrl === undefined ? sql.config : { ...sql.config, url: directUrl }
-    const connection = yield* PgConnection.make({ ...config, applicationName: "lanekeeper listen", keepAlive })
+    const connection = yield* PgConnection.make({
+      ...config,
+      applicationName: "lanekeeper listen",
+      keepAlive,
+      startupParameters: {
+        ...config.startupParameters,
+        statement_timeout: "5000",
+        lock_timeout: "5000",
+        idle_in_transaction_session_timeout: "5000"
+      }
+    })
     const notifications = yield* connection.listen(channel)
     yield* PubSub.publish(pokes, "any")
     return yield* Queue.take(notifications).pipe(

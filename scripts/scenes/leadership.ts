@@ -111,7 +111,7 @@ const scenes = Effect.fnUntraced(function* (url: string) {
   yield* without(url, "pg_terminate_backend", () =>
     Effect.orDie(
       sql`SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
-      WHERE locktype = 'advisory' AND granted AND application_name = 'lanekeeper leader'`
+      WHERE locktype = 'advisory' AND granted AND application_name LIKE 'lanekeeper % leader'`
     )
   )
 

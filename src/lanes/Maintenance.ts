@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { Sink } from "../Events.ts"
 import { LeaderElection } from "../LeaderElection.ts"
+import { applicationName, Role } from "../Role.ts"
 import * as Settings from "../Settings.ts"
 import { type LaneRun, Store } from "../store/Store.ts"
 import { StoreConnections } from "../StoreConnections.ts"
@@ -40,6 +41,13 @@ export interface MaintenanceOptions extends LaneOptions {
 /** With the lock connection and one for the rest a leader has five. */
 export const connections: Readonly<Record<LaneClass, number>> = { "user-visible": 2, storage: 1, hygiene: 1 }
 
+/** What users wait for is tried again soon: it gives up early on a row that somebody keeps, and moves the others. */
+const lockTimeouts: Readonly<Record<LaneClass, Duration.Duration>> = {
+  "user-visible": Duration.seconds(1),
+  storage: Duration.seconds(5),
+  hygiene: Duration.seconds(5)
+}
+
 const keepRunsEvery = "5 seconds" // far more often than anybody looks, far less often than lanes run
 
 export class Maintenance extends Context.Service<
@@ -51,10 +59,11 @@ export class Maintenance extends Context.Service<
     readonly configured: Configured
   }
 >()("lanekeeper/lanes/Maintenance") {
-  static readonly layer = (options: MaintenanceOptions = {}) => Layer.effect(this, make(options))
+  static readonly layer = (options: MaintenanceOptions = {}, role: Role = "maintenance") =>
+    Layer.effect(this, make(options, role))
 }
 
-const make = Effect.fnUntraced(function* (options: MaintenanceOptions) {
+const make = Effect.fnUntraced(function* (options: MaintenanceOptions, role: Role) {
   const configured = yield* configure(options)
   const { crashBudget, lanes, staleAfter } = configured
   const grace = Duration.fromInputUnsafe(options.grace ?? Settings.grace.fallback.value)
@@ -86,10 +95,10 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions) {
   const runClass = Effect.fnUntraced(function* (name: LaneClass, stopping: Deferred.Deferred<void>) {
     const store = yield* Effect.orDie(
       stores.open({
-        name: `lanekeeper ${name} lanes`,
+        name: yield* applicationName(name),
         connections: connections[name],
         statementTimeout: Duration.seconds(35), // after the lane has given up by itself
-        lockTimeout: Duration.seconds(5)
+        lockTimeout: lockTimeouts[name]
       })
     )
     const loops = Effect.forEach(
@@ -121,30 +130,33 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions) {
     yield* loop(following, { stopping, onRun: () => Effect.void })
   }, Effect.provideContext(context))
 
-  const run = Effect.fn("Maintenance.run")(function* (stopping: Deferred.Deferred<void>) {
-    const leading = Effect.forEach(classes, (name) => runClass(name, stopping), {
-      concurrency: "unbounded",
-      discard: true
-    }).pipe(Effect.provideService(Rescue, { staleAfter, crashBudget }), Effect.provideContext(context), (all) =>
-      Effect.ensuring(
-        Effect.andThen(
-          Effect.sync(() => (busy = true)),
-          all
-        ),
-        Effect.sync(() => (busy = false))
+  const run = Effect.fn("Maintenance.run")(
+    function* (stopping: Deferred.Deferred<void>) {
+      const leading = Effect.forEach(classes, (name) => runClass(name, stopping), {
+        concurrency: "unbounded",
+        discard: true
+      }).pipe(Effect.provideService(Rescue, { staleAfter, crashBudget }), Effect.provideContext(context), (all) =>
+        Effect.ensuring(
+          Effect.andThen(
+            Effect.sync(() => (busy = true)),
+            all
+          ),
+          Effect.sync(() => (busy = false))
+        )
       )
-    )
-    // A follower has nothing to finish.
-    const patience = Effect.andThen(
-      Deferred.await(stopping),
-      Effect.suspend(() => (busy ? Effect.sleep(grace) : Effect.void))
-    )
-    const campaign = election.lead(leading).pipe(
-      Effect.catchDefect((defect) => Effect.logError("Maintenance failed and begins again", defect)),
-      Effect.repeat({ schedule: Schedule.spaced("1 second"), until: () => Deferred.isDoneUnsafe(stopping) })
-    )
-    yield* Effect.all([Effect.raceFirst(campaign, patience), relaying(stopping)], { concurrency: 2, discard: true })
-  })
+      // A follower has nothing to finish.
+      const patience = Effect.andThen(
+        Deferred.await(stopping),
+        Effect.suspend(() => (busy ? Effect.sleep(grace) : Effect.void))
+      )
+      const campaign = election.lead(leading).pipe(
+        Effect.catchDefect((defect) => Effect.logError("Maintenance failed and begins again", defect)),
+        Effect.repeat({ schedule: Schedule.spaced("1 second"), until: () => Deferred.isDoneUnsafe(stopping) })
+      )
+      yield* Effect.all([Effect.raceFirst(campaign, patience), relaying(stopping)], { concurrency: 2, discard: true })
+    },
+    Effect.provideService(Role, role)
+  )
 
   return Maintenance.of({
     run,

@@ -5,12 +5,14 @@
  */
 import { PgClient } from "@effect/sql-pg/PgClient"
 import * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
 import { jittered } from "../jitter.ts"
+import { applicationName } from "../Role.ts"
 import { rootMessage } from "../store/postgres/DatabaseError.ts"
 import { endTerm, leadLock, nextTerm } from "../store/postgres/leading.ts"
 import { leaderChannel, quoted, schemaName } from "../store/postgres/SchemaName.ts"
@@ -27,20 +29,20 @@ export interface AdvisoryLockOptions {
 }
 
 const pingEvery = "1 second"
-const pingTimeout = "3 seconds" // with idle_session_timeout, two leaders apart by a dead network are apart for seconds
+const pingTimeout = Duration.seconds(3) // with idle_session_timeout, two leaders apart by a dead network are apart for seconds
 const idleSessionTimeout = "5000" // milliseconds; survives four pings that were late
-const raising = "30 seconds" // the next term waits for statements of the last one
+const raising = Duration.seconds(30) // the next term waits for statements of the last one
 
 const lost = (error: SqlError) => new LeadershipLost({ reason: rootMessage(error) })
 
 const within =
-  (duration: string & `${number} seconds`) =>
+  (duration: Duration.Duration) =>
   <A>(query: Effect.Effect<A, SqlError>): Effect.Effect<A, LeadershipLost> =>
     query.pipe(
       Effect.mapError(lost),
       Effect.timeoutOrElse({
         duration,
-        orElse: () => Effect.fail(new LeadershipLost({ reason: `no answer in ${duration}` }))
+        orElse: () => Effect.fail(new LeadershipLost({ reason: `no answer in ${Duration.format(duration)}` }))
       })
     )
 
@@ -65,9 +67,15 @@ export const byAdvisoryLock = Effect.fnUntraced(function* (options: AdvisoryLock
       ...config,
       url: directUrl,
       multiplex: false,
-      applicationName: "lanekeeper leader",
+      applicationName: yield* applicationName("leader"),
       keepAlive: "5 seconds",
-      startupParameters: { ...config.startupParameters, idle_session_timeout: idleSessionTimeout }
+      startupParameters: {
+        ...config.startupParameters,
+        idle_session_timeout: idleSessionTimeout,
+        idle_in_transaction_session_timeout: idleSessionTimeout,
+        lock_timeout: `${Duration.toMillis(raising)}`,
+        statement_timeout: `${Duration.toMillis(raising)}`
+      }
     }).pipe(Effect.mapError(lost))
     const session = yield* connection.pin
     // Its queue fails the moment the connection dies.
@@ -94,7 +102,7 @@ export const byAdvisoryLock = Effect.fnUntraced(function* (options: AdvisoryLock
           term,
           channel
         ])
-        .pipe(within("1 seconds"), Effect.ignore)
+        .pipe(within(Duration.seconds(1)), Effect.ignore)
     )
     const ping = session.query("SELECT 1").pipe(within(pingTimeout), Effect.repeat(Schedule.spaced(pingEvery)))
     return {

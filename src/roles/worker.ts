@@ -31,7 +31,7 @@ const over = <K extends Any, E, R>(runtime: Layer.Layer<Runtime, E, R>, options:
       Layer.provide(
         Layer.unwrap(Effect.map(configure(options), (configured) => Dispatcher.layer({ ...options, ...configured })))
       ),
-      Layer.provide(Maintenance.layer(options))
+      Layer.provide(Maintenance.layer(options, "worker"))
     )
   )
 

@@ -45,7 +45,7 @@ const holders = Effect.gen(function* () {
   const sql = yield* PgClient
   return yield* sql<{ readonly pid: number }>`
     SELECT pg_locks.pid FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE locktype = 'advisory' AND granted AND application_name = 'lanekeeper leader'
+    WHERE locktype = 'advisory' AND granted AND application_name LIKE 'lanekeeper % leader'
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 })
 

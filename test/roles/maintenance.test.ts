@@ -25,7 +25,7 @@ import { Store } from "../../src/store/Store.ts"
 import { StoreConnections } from "../../src/StoreConnections.ts"
 import { dueEverywhere } from "../lanes/suite.ts"
 import { elapse } from "../store/suitePostgres.ts"
-import { makeWorld } from "../store/suiteWorld.ts"
+import { completed, makeWorld } from "../store/suiteWorld.ts"
 import { eventually } from "../support/eventually.ts"
 import { quietly } from "../support/quietly.ts"
 import { randomName, TestDatabase, urlTo } from "../support/TestDatabase.ts"
@@ -113,7 +113,7 @@ describe("The maintenance role on PostgreSQL", () => {
       yield* eventually(Context.get(leader, LeaderElection).term, Option.isSome)
       let most = 0
       const watched = Effect.tap(connections, (names) => Effect.sync(() => (most = Math.max(most, names.length))))
-      yield* eventually(watched, (names) => names.includes("lanekeeper hygiene lanes"))
+      yield* eventually(watched, (names) => names.includes("lanekeeper maintenance hygiene"))
       yield* eventually(watched, (names) => names.filter((name) => !name.includes("lanekeeper")).length === 0)
       assert.isAtMost(most, 5)
       const before = (yield* connections).length
@@ -121,8 +121,50 @@ describe("The maintenance role on PostgreSQL", () => {
       yield* eventually(connections, (names) => names.length > before)
       assert.isAtMost((yield* connections).length - before, 2)
       yield* Scope.close(scope, Exit.void)
-      yield* eventually(connections, (names) => names.includes("lanekeeper user-visible lanes"))
+      yield* eventually(connections, (names) => names.includes("lanekeeper maintenance user-visible"))
       assert.isAtMost((yield* connections).length, 5)
+    })
+  )
+
+  test(
+    "names every connection by its role and class, and lets none of them wait for ever [LK-B14]",
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      // Each class writes to a table of its own: what the server holds there is what holds for the connection.
+      const tables = { leader: "leader", "user-visible": "watch", storage: "look", hygiene: "lane_run" } as const
+      yield* sql`CREATE TABLE public.seen (place text, name text, timeouts text)`
+      yield* sql.unsafe(`CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+          INSERT INTO public.seen SELECT TG_TABLE_NAME, current_setting('application_name'), concat_ws(' ',
+            current_setting('statement_timeout'), current_setting('lock_timeout'),
+            current_setting('idle_in_transaction_session_timeout'));
+          RETURN NULL;
+        END $$`)
+      for (const table of Object.values(tables)) {
+        yield* sql.unsafe(
+          `CREATE TRIGGER see AFTER INSERT OR UPDATE ON lanekeeper.${table} EXECUTE FUNCTION public.see()`
+        )
+      }
+      const { enqueue } = yield* world
+      yield* sql`UPDATE lanekeeper.ring SET period = '10000 days'`
+      yield* enqueue({})
+      yield* sql`UPDATE lanekeeper.ring SET period = '5000 days'` // its slot is not the current one any more
+      yield* Layer.build(layerMaintenanceOnly().pipe(Layer.provide(ground(yield* maintainer))))
+      const seen = sql<{ readonly place: string; readonly name: string; readonly timeouts: string }>`
+        SELECT DISTINCT place, name, timeouts FROM public.seen WHERE name LIKE 'lanekeeper%' ORDER BY 1, 2`
+      const rows = yield* Effect.andThen(
+        eventually(seen, (rows) => rows.length >= 4),
+        seen
+      )
+      assert.deepStrictEqual(
+        rows.map(({ name, place, timeouts }) => [place, name, timeouts]),
+        [
+          ["lane_run", "lanekeeper maintenance hygiene", "35s 5s 5s"],
+          ["leader", "lanekeeper maintenance leader", "30s 30s 5s"],
+          ["look", "lanekeeper maintenance storage", "35s 5s 5s"],
+          ["watch", "lanekeeper maintenance user-visible", "35s 1s 5s"]
+        ]
+      )
     })
   )
 
@@ -152,6 +194,43 @@ describe("The maintenance role on PostgreSQL", () => {
           assert.strictEqual(ended.reason._tag, "StatementTimeoutError")
         })
       )
+    })
+  )
+
+  test(
+    "rescues all others while a handler's own transaction keeps one job's end, and leaves that one to it [LK-B9, LK-G2]",
+    Effect.gen(function* () {
+      const { claim, declareDead, enqueue, finish, isAt, register, store } = yield* world
+      const sql = yield* PgClient.PgClient
+      const client = PgClient.layer({ url: Redacted.make(yield* maintainer) })
+      const stores = Context.get(
+        yield* Layer.build(StoreConnections.layerPostgres().pipe(Layer.provide(client))),
+        StoreConnections
+      )
+      const lane = yield* stores.open({
+        name: "impatient",
+        connections: 1,
+        statementTimeout: Duration.seconds(20),
+        lockTimeout: Duration.millis(50)
+      })
+      const worker = yield* register
+      const [kept, shares, other] = yield* enqueue({}, {}, {})
+      const { jobs } = yield* claim(worker, 2)
+      yield* claim(worker, 1)
+      yield* declareDead(worker)
+      const rescue = lane.rescueWorker(worker, { limit: 10, crashBudget: 3 })
+      yield* sql.withTransaction(
+        Effect.gen(function* () {
+          assert.strictEqual(yield* finish(worker, jobs[0]!, completed), "accepted")
+          assert.strictEqual((yield* rescue).ready, 2)
+          // Nothing but that one is left: it is reported as busy, and tried again.
+          assert.strictEqual((yield* Effect.flip(rescue)).reason._tag, "LockTimeoutError")
+        })
+      )
+      assert.strictEqual((yield* rescue).ready, 0)
+      yield* isAt("completed", kept!)
+      yield* isAt("ready", shares!, other!)
+      assert.deepStrictEqual(yield* store.watch({ staleAfter: Duration.hours(1) }), [])
     })
   )
 
@@ -191,7 +270,7 @@ describe("The maintenance role on PostgreSQL", () => {
       const observer = yield* (yield* TestDatabase).connect
       const waiting = Effect.map(
         observer.query(`SELECT pid FROM pg_stat_activity WHERE datname = current_database()
-          AND application_name = 'lanekeeper user-visible lanes' AND wait_event_type = 'Lock'`),
+          AND application_name = 'lanekeeper maintenance user-visible' AND wait_event_type = 'Lock'`),
         ({ rows }) => rows.map(({ pid }) => pid)
       )
       yield* sql.withTransaction(
@@ -200,7 +279,7 @@ describe("The maintenance role on PostgreSQL", () => {
           yield* eventually(waiting, (pids) => pids.length > 0)
           const before = yield* waiting
           yield* observer.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE datname = current_database() AND application_name = 'lanekeeper leader'`)
+            WHERE datname = current_database() AND application_name = 'lanekeeper maintenance leader'`)
           yield* eventually(waiting, (pids) => !pids.some((pid) => before.includes(pid)))
         })
       )
@@ -216,7 +295,7 @@ describe("The maintenance role on PostgreSQL", () => {
       yield* Layer.build(layerMaintenanceOnly({ grace: 0 }).pipe(Layer.provide(ground(url))))
       const observer = yield* (yield* TestDatabase).connect
       const wedged = observer.query(`SELECT FROM pg_stat_activity WHERE datname = current_database()
-        AND application_name = 'lanekeeper hygiene lanes' AND wait_event_type = 'Lock'`)
+        AND application_name = 'lanekeeper maintenance hygiene' AND wait_event_type = 'Lock'`)
       const ids = yield* enqueue({ runIn: Duration.hours(1) })
       yield* sql.withTransaction(
         Effect.gen(function* () {

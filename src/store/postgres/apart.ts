@@ -13,6 +13,9 @@ import { isNothing, nothing, sum } from "./moved.ts"
 /** Data that does not fit or is beyond a limit, a constraint, or a trigger that raises: not a database that is away, busy or another. */
 export const isBadRow = (error: SqlError) => /^(22|23|54|P0)/.test(stateOf(error) ?? "")
 
+/** Somebody keeps a row that is wanted, for longer than the connection waits. */
+export const isBusy = (error: SqlError) => stateOf(error) === "55P03"
+
 /** Why a job was set aside. */
 export const unmovable = (error: SqlError) => `a lane could not move it: ${rootMessage(error)}`
 

@@ -2,16 +2,20 @@
  * Ends the attempts of whole leases: of those a vanished worker holds, of those past their deadline, and of those a
  * worker gives back. What has ended already meets the fence.
  *
- * A lease that would fail its batch is taken apart job by job, and the job that cannot be moved dies, with the reason.
+ * A lease that would fail its batch is taken apart job by job: a job that cannot be moved dies, with the reason, and one
+ * that somebody is ending at this moment is left for the next time.
  */
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { LeaseId, RescueOptions, Store } from "../Store.ts"
-import { isBadRow, unmovable } from "./apart.ts"
+import { isBadRow, isBusy, unmovable } from "./apart.ts"
 import { isNothing, nothing, type Part, sum, summed } from "./moved.ts"
 import { int8s } from "./parameters.ts"
 import { allowing, underTerm } from "./term.ts"
+
+/** A transaction that completes its job in the end keeps that one job, and no other, from being rescued. */
+const stops = (error: SqlError) => isBadRow(error) || isBusy(error)
 
 /** Which leases are rescued, and in which order. $1 is theirs. */
 interface Which {
@@ -73,7 +77,7 @@ export const rescuing = (
 
   const rescue = (which: Which, { crashBudget, limit }: RescueOptions) =>
     Effect.map(rowsUnderTerm<Part>(batchOf(which), [which.parameter, limit, crashBudget]), summed).pipe(
-      Effect.catchIf(isBadRow, () => apart(which, { crashBudget, limit }))
+      Effect.catchIf(stops, () => apart(which, { crashBudget, limit }))
     )
 
   /** Fails only where nothing can be moved at all: what cannot even die is in nobody's way. */
@@ -88,12 +92,12 @@ export const rescuing = (
       for (const { job } of yield* sql.unsafe<{ readonly job: bigint }>(jobsOf, [lease])) {
         yield* move(lease, job).pipe(
           Effect.catchIf(isBadRow, (error) => move(lease, job, unmovable(error))),
-          Effect.catchIf(isBadRow, (error) => Effect.sync(() => void (failed = error)))
+          Effect.catchIf(stops, (error) => Effect.sync(() => void (failed = error)))
         )
       }
     })
     for (const { id } of yield* sql.unsafe<{ readonly id: LeaseId }>(firstOf(which), [which.parameter, limit])) {
-      yield* Effect.catchIf(move(id), isBadRow, () => each(id))
+      yield* Effect.catchIf(move(id), stops, () => each(id))
     }
     return failed !== undefined && isNothing(all) ? yield* failed : all
   })
