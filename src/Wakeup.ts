@@ -44,6 +44,8 @@ export class Wakeup extends Context.Service<
   {
     /** Says that these queues have work that others can see by now. */
     readonly poke: (queues: Iterable<string>) => Effect.Effect<void>
+    /** The same to this process alone, for whoever tells the others in another way. */
+    readonly pokeHere: (queues: Iterable<string>) => Effect.Effect<void>
     /** Says that every worker should beat at once. */
     readonly pokeBeat: Effect.Effect<void>
     /** What is poked from now on, here or elsewhere. */
@@ -56,6 +58,7 @@ export class Wakeup extends Context.Service<
     Effect.map(PubSub.sliding<Poke>(pokesKept), (pokes) =>
       this.of({
         poke: (queues) => publish(pokes, queues),
+        pokeHere: (queues) => publish(pokes, queues),
         pokeBeat: publish(pokes, [beat]),
         pokes: PubSub.subscribe(pokes)
       })
@@ -132,6 +135,7 @@ const makePostgres = Effect.fnUntraced(function* ({ directUrl, schema }: Postgre
 
   return Wakeup.of({
     poke,
+    pokeHere: (queues) => publish(pokes, queues),
     pokeBeat: poke([beat]),
     pokes: Effect.andThen(RcRef.get(listener), PubSub.subscribe(pokes))
   })

@@ -38,6 +38,8 @@ export interface Batch {
 export interface Lane {
   readonly name: string
   readonly class: LaneClass
+  /** It has a connection for itself: not even the others of its class can keep it waiting. */
+  readonly apart?: true | undefined
   /** From the start of one run to the start of the next, give or take a tenth. */
   readonly interval: Duration.Duration
   /** How many rows one batch takes. */

@@ -1,6 +1,6 @@
 /**
- * Runs the lanes for as long as this process leads: each on a fiber and timer of its own, each class on connections of
- * its own, so that a slow body, a lock or an exhausted pool stays with its class.
+ * Runs the lanes for as long as this process leads: each on a fiber and timer of its own, each class on a connection of
+ * its own, so that a slow body, a lock or an exhausted pool stays with its class; and promote apart even of its class.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -19,7 +19,8 @@ import { type LaneRun, Store } from "../store/Store.ts"
 import { StoreConnections } from "../StoreConnections.ts"
 import { Wakeup } from "../Wakeup.ts"
 import { configure, type Configured, type LaneOptions } from "./Configured.ts"
-import { classes, type Lane, type LaneClass, loop, type Ran, totalOf } from "./Lane.ts"
+import { budgetOf, type Crew, crewsOf } from "./crews.ts"
+import { type Lane, type LaneClass, loop, type Ran, totalOf } from "./Lane.ts"
 import * as measure from "./measure.ts"
 import { outbox } from "./outbox.ts"
 import { Rescue } from "./Rescue.ts"
@@ -36,16 +37,6 @@ export interface LaneStatus {
 export interface MaintenanceOptions extends LaneOptions {
   /** How long a lane may go on with its statement after it was told to stop. Defaults to 10 seconds. */
   readonly grace?: Duration.Input | undefined
-}
-
-/** With the lock connection and one for the rest a leader has five. */
-export const connections: Readonly<Record<LaneClass, number>> = { "user-visible": 2, storage: 1, hygiene: 1 }
-
-/** What users wait for is tried again soon: it gives up early on a row that somebody keeps, and moves the others. */
-const lockTimeouts: Readonly<Record<LaneClass, Duration.Duration>> = {
-  "user-visible": Duration.seconds(1),
-  storage: Duration.seconds(5),
-  hygiene: Duration.seconds(5)
 }
 
 const keepRunsEvery = "5 seconds" // far more often than anybody looks, far less often than lanes run
@@ -70,6 +61,7 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions, role: Rol
   const election = yield* LeaderElection
   const stores = yield* StoreConnections
   const context = yield* Effect.context<Wakeup | Store>()
+  const wakeup = Context.get(context, Wakeup)
   const runs = new Map<string, Ran & { readonly startedAt: number; readonly succeededAt: number | undefined }>()
   let busy = false
 
@@ -91,26 +83,30 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions, role: Rol
       yield* measure.lags(lanes, yield* store.overdue, staleAfter)
     }).pipe(Effect.catchCause((cause) => Effect.logDebug("Lane runs were not kept", cause)))
 
-  /** All lanes of a class, on the connections of the class. The last class keeps what the store is told of all. */
-  const runClass = Effect.fnUntraced(function* (name: LaneClass, stopping: Deferred.Deferred<void>) {
-    const store = yield* Effect.orDie(
-      stores.open({
-        name: yield* applicationName(name),
-        connections: connections[name],
-        statementTimeout: Duration.seconds(35), // after the lane has given up by itself
-        lockTimeout: lockTimeouts[name]
+  /** Wakes others on the connection of the crew: one more would be opened for it. */
+  const wakingOn = (store: Store["Service"]): Wakeup["Service"] => ({
+    ...wakeup,
+    poke: (queues) =>
+      Effect.suspend(() => {
+        const poked = [...queues]
+        return Effect.andThen(wakeup.pokeHere(poked), Effect.ignore(store.announce(poked)))
       })
-    )
-    const loops = Effect.forEach(
-      lanes.filter((lane) => lane.class === name),
-      (lane) => loop(lane, { stopping, onRun }),
-      { concurrency: "unbounded", discard: true }
-    )
-    if (name !== "hygiene") return yield* Effect.provideService(loops, Store, store)
+  })
+
+  /** All lanes of a crew. The last crew keeps what the store is told of all. */
+  const runCrew = Effect.fnUntraced(function* (crew: Crew, stopping: Deferred.Deferred<void>) {
+    const store = yield* Effect.orDie(stores.open(budgetOf(crew, yield* applicationName(crew.name))))
+    const loops = Effect.forEach(crew.lanes, (lane) => loop(lane, { stopping, onRun }), {
+      concurrency: "unbounded",
+      discard: true
+    })
     const keep = makeKeeper()
     const keeping = keep.pipe(Effect.delay(keepRunsEvery), Effect.repeat(Schedule.forever))
-    const all = Effect.andThen(Effect.raceFirst(keeping, Deferred.await(stopping)), keep)
-    yield* Effect.all([loops, all], { concurrency: 2 }).pipe(Effect.provideService(Store, store))
+    const untold = Effect.andThen(Effect.raceFirst(keeping, Deferred.await(stopping)), keep)
+    yield* Effect.all([loops, crew.name === "hygiene" ? untold : Effect.void], { concurrency: 2 }).pipe(
+      Effect.provideService(Store, store),
+      Effect.provideService(Wakeup, wakingOn(store))
+    )
   }, Effect.scoped)
 
   /**
@@ -132,7 +128,7 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions, role: Rol
 
   const run = Effect.fn("Maintenance.run")(
     function* (stopping: Deferred.Deferred<void>) {
-      const leading = Effect.forEach(classes, (name) => runClass(name, stopping), {
+      const leading = Effect.forEach(crewsOf(lanes), (crew) => runCrew(crew, stopping), {
         concurrency: "unbounded",
         discard: true
       }).pipe(Effect.provideService(Rescue, { staleAfter, crashBudget }), Effect.provideContext(context), (all) =>

@@ -12,6 +12,7 @@ const body = Effect.fnUntraced(function* (limit: number) {
 export const promote: Lane = {
   name: "promote",
   class: "user-visible",
+  apart: true, // a rescue of ten thousand jobs takes seconds
   interval: Duration.millis(250),
   batch: 1_000, // a statement of some 20 ms: claims hardly notice
   budget: Duration.seconds(1), // then it says what it moved, and goes on at once

@@ -10,7 +10,8 @@ import type { DispatcherOptions } from "../dispatch/Settings.ts"
 import type { Handles } from "../Handlers.ts"
 import type { Any } from "../Job.ts"
 import { configure } from "../lanes/Configured.ts"
-import { connections as byLane, Maintenance, type MaintenanceOptions } from "../lanes/Maintenance.ts"
+import { connections as lanes } from "../lanes/crews.ts"
+import { Maintenance, type MaintenanceOptions } from "../lanes/Maintenance.ts"
 import type { LifecycleOptions } from "../Lifecycle.ts"
 import { Runtime } from "./Runtime.ts"
 
@@ -37,7 +38,6 @@ const over = <K extends Any, E, R>(runtime: Layer.Layer<Runtime, E, R>, options:
 
 /** How a process shares out `pool` connections. It takes one more for the lock of leaders and one more to listen. */
 export const connectionsOf = (pool: number) => {
-  const lanes = Object.values(byLane).reduce((sum, each) => sum + each)
   return { total: pool + 2, handlers: pool - dispatcher - lanes, dispatcher, lanes, lock: 1, listen: 1 }
 }
 

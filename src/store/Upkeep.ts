@@ -130,4 +130,6 @@ export interface Upkeep {
   readonly findings: Effect.Effect<Option.Option<Findings>, SqlError>
   /** Queues that have ready jobs. */
   readonly readyQueues: Effect.Effect<ReadonlyArray<string>, SqlError>
+  /** Tells other processes, on this store's own connections, that these queues have ready jobs. */
+  readonly announce: (queues: ReadonlyArray<string>) => Effect.Effect<void, SqlError>
 }

@@ -40,6 +40,7 @@ export const wakes = Effect.map(Ref.make<ReadonlyArray<string>>([]), (woken) => 
   woken: Ref.get(woken),
   wakeup: Wakeup.of({
     poke: (queues) => Ref.update(woken, (before) => [...before, ...queues]),
+    pokeHere: (queues) => Ref.update(woken, (before) => [...before, ...queues]),
     pokeBeat: Effect.void,
     pokes: Effect.die("nobody listens here")
   })

@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
 import * as Scope from "effect/Scope"
@@ -121,7 +122,7 @@ describe("The maintenance role on PostgreSQL", () => {
       yield* eventually(connections, (names) => names.length > before)
       assert.isAtMost((yield* connections).length - before, 2)
       yield* Scope.close(scope, Exit.void)
-      yield* eventually(connections, (names) => names.includes("lanekeeper maintenance user-visible"))
+      yield* eventually(connections, (names) => names.includes("lanekeeper maintenance promote"))
       assert.isAtMost((yield* connections).length, 5)
     })
   )
@@ -270,7 +271,7 @@ describe("The maintenance role on PostgreSQL", () => {
       const observer = yield* (yield* TestDatabase).connect
       const waiting = Effect.map(
         observer.query(`SELECT pid FROM pg_stat_activity WHERE datname = current_database()
-          AND application_name = 'lanekeeper maintenance user-visible' AND wait_event_type = 'Lock'`),
+          AND application_name = 'lanekeeper maintenance promote' AND wait_event_type = 'Lock'`),
         ({ rows }) => rows.map(({ pid }) => pid)
       )
       yield* sql.withTransaction(
@@ -307,6 +308,40 @@ describe("The maintenance role on PostgreSQL", () => {
         })
       )
       assert.deepStrictEqual(yield* store.place(ids[0]!), Option.some("ready"))
+    })
+  )
+
+  test(
+    "promotes on time while every rescue waits for a lock, and wakes workers on the connections it has [LK-B6, LK-K8]",
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      const { url } = yield* TestDatabase
+      const { enqueue } = yield* world
+      const base = PgClient.layer({ url: Redacted.make(url), applicationName: "the rest", idleTimeout: "1 second" })
+      yield* Layer.build(
+        layerMaintenanceOnly({ grace: 0 }).pipe(Layer.provide(Lanekeeper.layerPostgres()), Layer.provide(base))
+      )
+      const database = yield* TestDatabase
+      const observer = yield* database.connect
+      const heard = yield* (yield* database.connect).listen("lanekeeper_wake")
+      const named = (condition: string) =>
+        Effect.map(
+          observer.query(`SELECT FROM pg_stat_activity WHERE datname = current_database() AND ${condition}`),
+          ({ rowCount }) => rowCount
+        )
+      const wedged = named("application_name = 'lanekeeper maintenance user-visible' AND wait_event_type = 'Lock'")
+      yield* enqueue({ runIn: Duration.hours(1), queue: "late" })
+      yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`LOCK TABLE lanekeeper.wait, lanekeeper.watch, lanekeeper.lease IN ACCESS EXCLUSIVE MODE`
+          yield* eventually(wedged, (count) => count > 0)
+          yield* eventually(named("application_name = 'the rest'"), (count) => count === 0)
+          yield* observer.query("UPDATE lanekeeper.timed SET run_at = clock_timestamp()")
+          assert.strictEqual((yield* Queue.take(heard)).payload, "late")
+          assert.strictEqual(yield* named("application_name = 'the rest'"), 0)
+          assert.isAtMost(yield* named("application_name LIKE 'lanekeeper %'"), 5)
+        })
+      )
     })
   )
 

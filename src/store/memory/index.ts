@@ -126,6 +126,7 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     reconcile: () => Effect.sync(upkeep.reconcile),
     findings: Effect.sync(upkeep.findings),
     readyQueues: Effect.suspend(at(upkeep.readyQueues)),
+    announce: () => Effect.void,
     place: at(reads.place),
     show: at(reads.show),
     page: at(reads.page)

@@ -44,7 +44,7 @@ export const storeOn = Effect.fnUntraced(function* (client: PgClient, name: Sche
     ...telling(sql, schema),
     ...moves,
     ...workersAndQueues(sql, schema),
-    ...upkeeping(sql, schema, rescues.rescueWorker),
+    ...upkeeping(sql, name, rescues.rescueWorker),
     ...reads
   })
 })
