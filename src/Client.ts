@@ -17,11 +17,15 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Details, Trace } from "./domain/Details.ts"
+import type { Event } from "./domain/Event.ts"
 import type { JobId } from "./domain/Job.ts"
 import { faultIn } from "./domain/json.ts"
+import type { Note } from "./domain/Note.ts"
 import { type EnqueueError, InvalidPayload, PayloadTooLarge } from "./EnqueueError.ts"
 import { type EnqueueOptions, maxDepth, read } from "./EnqueueOptions.ts"
 import type { Any, Each, Output, Payload } from "./Job.ts"
+import { publisher } from "./JobEvents.ts"
+import * as Middleware from "./Middleware.ts"
 import { type Moves, moves } from "./Moves.ts"
 import * as Result from "./Result.ts"
 import { type Enqueued, type JobView, type NewJob, type PageOptions, Store, type Uniqueness } from "./store/Store.ts"
@@ -53,6 +57,13 @@ export class Client extends Context.Service<
     ) => Effect.Effect<Output<K>, Result.NotCompleted | SqlError, K["output"]["DecodingServices"]>
     /** A job with its history. `None`: there is none, or it has passed its retention. */
     readonly get: (id: JobId) => Effect.Effect<Option.Option<JobView>, SqlError>
+    /** What attempts of a job have noted: progress, checkpoint, results of steps, logs. */
+    readonly recall: (id: JobId) => Effect.Effect<ReadonlyArray<Note>, SqlError>
+    /**
+     * What is told of jobs, wherever it happened, written with the moves that did it: those after a position, and then
+     * those to come. Events come in the order of their positions, and none is missed for as long as it is kept.
+     */
+    readonly events: (options?: { readonly after?: bigint | undefined }) => Stream.Stream<Event, SqlError>
     /** A page of the jobs of one place, newest first. */
     readonly list: (options: PageOptions) => Effect.Effect<ReadonlyArray<JobView>, SqlError>
   } & Moves
@@ -68,9 +79,14 @@ type Prepared = NewJob & { readonly unique?: Uniqueness | undefined }
 const chunk = 1_000 // one statement stays under ~20 ms, and under 16 MiB up to 16 KiB a payload
 const chunkBytes = 4_194_304 // what larger payloads are cut by
 
+const page = 256 // events read at once
+const look = "1 second" // as often as they are given positions
+
 const make = Effect.gen(function* () {
   const store = yield* Store
   const wakeup = yield* Wakeup
+  const middleware = yield* Middleware.provided
+  const publish = yield* publisher
 
   /** One statement for those without a key, in the order given; those with keys after them. */
   const write = Effect.fnUntraced(function* (jobs: ReadonlyArray<Prepared>) {
@@ -87,6 +103,18 @@ const make = Effect.gen(function* () {
     })
   })
 
+  const tell = (jobs: ReadonlyArray<Prepared>, enqueued: ReadonlyArray<Enqueued>) =>
+    publish === undefined
+      ? Effect.void
+      : store.afterCommit(
+          publish(
+            jobs.map(({ kind, queue }, index) => {
+              const { id, outcome } = enqueued[index]!
+              return { _tag: "Enqueued", id, kind, queue, outcome }
+            })
+          )
+        )
+
   /** For jobs that are ready, by this process's clock: the store's decides, and a wrong guess costs a poll. */
   const wake = Effect.fnUntraced(function* (jobs: ReadonlyArray<Prepared>) {
     const now = yield* Clock.currentTimeMillis
@@ -99,11 +127,12 @@ const make = Effect.gen(function* () {
     payload: Payload<K>,
     options: EnqueueOptions = {}
   ) {
-    const asked = yield* Effect.fromResult(ask(kind, options, yield* currentTrace))
+    const asked = yield* Effect.fromResult(ask(kind, middleware.options(options, kind), yield* currentTrace))
     const job: Prepared = { ...asked, payload: (yield* encode(kind, payload)).payload }
-    const [enqueued] = yield* write([job])
+    const enqueued = yield* write([job])
     yield* wake([job])
-    return enqueued!
+    yield* tell([job], enqueued)
+    return enqueued[0]!
   })
 
   const writeAll = Effect.fnUntraced(function* <K extends Any, E, R>(
@@ -120,11 +149,18 @@ const make = Effect.gen(function* () {
       const full = jobs
       jobs = []
       bytes = 0
-      return full.length === 0 ? Effect.void : Effect.andThen(Effect.map(write(full), each), wake(full))
+      if (full.length === 0) return Effect.void
+      return Effect.flatMap(write(full), (enqueued) => {
+        each(enqueued)
+        return Effect.andThen(wake(full), tell(full, enqueued))
+      })
     })
-    const shared = typeof options === "function" ? undefined : Effect.fromResult(ask(kind, options, trace))
+    const shared =
+      typeof options === "function" ? undefined : Effect.fromResult(ask(kind, middleware.options(options, kind), trace))
     const askedFor = (payload: Payload<K>) =>
-      typeof options === "function" ? Effect.fromResult(ask(kind, options(payload, index), trace)) : shared!
+      typeof options === "function"
+        ? Effect.fromResult(ask(kind, middleware.options(options(payload, index), kind), trace))
+        : shared!
     const add = Effect.fnUntraced(function* (some: ReadonlyArray<Payload<K>>) {
       for (const payload of some) {
         const asked = yield* askedFor(payload)
@@ -135,12 +171,18 @@ const make = Effect.gen(function* () {
         if (jobs.length >= chunk || bytes >= chunkBytes) yield* flush
       }
     })
-    yield* store.atomically(Effect.andThen(Stream.runForEachArray(payloads, add), flush))
+    yield* middleware.enqueue(store.atomically(Effect.andThen(Stream.runForEachArray(payloads, add), flush)), kind)
     return index
   })
 
+  const later = (after: bigint) =>
+    store.events({ after, limit: page }).pipe(
+      Effect.tap((events) => (events.length === 0 ? Effect.sleep(look) : Effect.void)),
+      Effect.map((events) => [events, Option.some(events.at(-1)?.position ?? after)] as const)
+    )
+
   return Client.of({
-    enqueue,
+    enqueue: (kind, payload, options) => middleware.enqueue(enqueue(kind, payload, options), kind),
     enqueueMany: Effect.fn("Client.enqueueMany")(function* (kind, payloads, options = {}) {
       const all: Array<Enqueued> = []
       yield* writeAll(kind, Stream.fromIterable(payloads), options, (enqueued) => void all.push(...enqueued))
@@ -159,6 +201,8 @@ const make = Effect.gen(function* () {
       return yield* Result.of(kind, id, view)
     }),
     get: store.show,
+    recall: store.recall,
+    events: ({ after = 0n } = {}) => Stream.paginate(after, later),
     list: store.page,
     ...moves(store, wakeup)
   })

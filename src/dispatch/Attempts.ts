@@ -10,10 +10,11 @@ import { AttemptLost } from "../Attempt.ts"
 import type { Ending } from "../domain/Attempt.ts"
 import type { JobId } from "../domain/Job.ts"
 import type { Handler } from "../Handlers.ts"
+import type { Publish } from "../JobEvents.ts"
 import type { Claimed, LeaseId, NewNote, Store, WorkerId } from "../store/Store.ts"
 import type { Outcome } from "./Outcomes.ts"
 import type { Memory } from "./remembering.ts"
-import { runAttempt } from "./runAttempt.ts"
+import { type Reach, runAttempt } from "./runAttempt.ts"
 
 interface Running {
   readonly claimed: Claimed
@@ -35,6 +36,8 @@ export interface AttemptsOptions {
   /** The app's own, so that an attempt can be completed in a transaction of its handler. */
   readonly store: Store["Service"]
   readonly worker: () => WorkerId
+  readonly around: Reach["around"]
+  readonly publish: Publish | undefined
   /** Writes a note before long. */
   readonly note: (note: NewNote) => void
   readonly onEnd: (claimed: Claimed, outcome: Outcome | undefined) => void
@@ -87,12 +90,18 @@ export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
       interrupted: undefined
     }
     running.add(one)
+    const { attempt, id, kind, queue } = claimed
+    const started = options.publish?.([{ _tag: "Started", id, kind, queue, attempt }])
     one.fiber = fork(
-      runAttempt(options.handlers.get(claimed.kind)!, claimed, {
-        stopping: Deferred.await(stopping),
-        complete: complete(one),
-        memory: memoryOf(one)
-      })
+      Effect.andThen(
+        started ?? Effect.void,
+        runAttempt(options.handlers.get(claimed.kind)!, claimed, {
+          stopping: Deferred.await(stopping),
+          complete: complete(one),
+          memory: memoryOf(one),
+          around: options.around
+        })
+      )
     )
     one.fiber.addObserver((exit) => end(one, exit))
   }

@@ -32,10 +32,12 @@ export class Notebook {
     if (this.pending.size === 0) return Effect.void
     const notes = this.pending
     this.pending = new Map()
-    return Effect.catch(this.options.store.note(this.options.worker(), [...notes.values()]), (error) => {
-      if (!isBadRow(error)) this.pending = new Map([...notes, ...this.pending])
-      return Effect.logDebug("Notes could not be written", { notes: notes.size, reason: rootMessage(error) })
-    })
+    return this.options.store.note(this.options.worker(), [...notes.values()]).pipe(
+      Effect.catch((error) => {
+        if (!isBadRow(error)) this.pending = new Map([...notes, ...this.pending])
+        return Effect.logDebug("Notes could not be written", { notes: notes.size, reason: rootMessage(error) })
+      })
+    )
   })
 
   readonly writing: Effect.Effect<never> = Effect.forever(Effect.andThen(Effect.sleep(every), this.flush))

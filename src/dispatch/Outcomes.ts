@@ -8,6 +8,7 @@ import * as Latch from "effect/Latch"
 import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Ending } from "../domain/Attempt.ts"
+import type { Publish } from "../JobEvents.ts"
 import { isBadRow } from "../store/postgres/apart.ts"
 import { rootMessage } from "../store/postgres/DatabaseError.ts"
 import type { AttemptEnd, Claimed, LeaseId, Store, WorkerId } from "../store/Store.ts"
@@ -31,6 +32,7 @@ export interface OutcomesOptions {
   readonly wake: (queues: Iterable<string>) => Effect.Effect<void>
   /** What must be written before an attempt ends. */
   readonly before: Effect.Effect<void>
+  readonly publish: Publish | undefined
 }
 
 export class Outcomes {
@@ -85,7 +87,7 @@ export class Outcomes {
     this: Outcomes,
     outcomes: ReadonlyArray<Outcome>
   ) {
-    const { before, store, wake, worker } = this.options
+    const { before, publish, store, wake, worker } = this.options
     let told = false
     const answers = yield* Effect.andThen(
       before,
@@ -117,6 +119,12 @@ export class Outcomes {
     )
     const ready = new Set(outcomes.flatMap(({ claimed, ending }) => (isReady(ending) ? [claimed.queue] : [])))
     if (ready.size > 0) yield* wake(ready)
+    if (publish === undefined) return
+    yield* publish(
+      outcomes.flatMap(({ attempt, claimed: { id, kind, queue }, ending, ran }, index) =>
+        answers[index] === "refused" ? [] : [{ _tag: "Ended", id, kind, queue, attempt, ending, ran }]
+      )
+    )
   })
 
   /** One outcome that PostgreSQL will not have must not keep the others, nor be lost. */

@@ -14,6 +14,8 @@ import * as PubSub from "effect/PubSub"
 import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
 import { rootMessage } from "../store/postgres/DatabaseError.ts"
+import { publisher } from "../JobEvents.ts"
+import * as Middleware from "../Middleware.ts"
 import { type Claimed, type LeaseId, Store, type WorkerId } from "../store/Store.ts"
 import { StoreConnections } from "../StoreConnections.ts"
 import { type Poke, Wakeup } from "../Wakeup.ts"
@@ -79,12 +81,15 @@ export const dispatch = Effect.fnUntraced(function* (
   const mostUnwritten = Math.max(1_000, 2 * [...settings.queues.values()].reduce((sum, each) => sum + each, 0))
 
   const notebook = new Notebook({ store, worker: () => worker })
-  const outcomes = new Outcomes({ store, worker: () => worker, wake: wakeup.poke, before: notebook.flush })
+  const publish = yield* publisher
+  const outcomes = new Outcomes({ store, worker: () => worker, wake: wakeup.poke, before: notebook.flush, publish })
   const attempts = yield* Attempts.make({
     handlers: settings.handlers,
     store: yield* Store,
     worker: () => worker,
     note: (note) => notebook.write(note),
+    around: (yield* Middleware.provided).attempt,
+    publish,
     onEnd: (claimed, outcome) => {
       if (outcome !== undefined) outcomes.add(outcome)
       if (isOnBrink(claimed)) rooms.expect()

@@ -63,8 +63,8 @@ export const remembering = ({ attempt, id }: Claimed, memory: Memory): Rememberi
     const codec = Schema.toCodecJson(result)
     const note = yield* stored(step)
     if (note !== undefined) {
-      return yield* Effect.catch(Schema.decodeUnknownEffect(codec)(note.value), (cause) =>
-        Effect.die(new StepUnreadable({ step, cause }))
+      return yield* Schema.decodeUnknownEffect(codec)(note.value).pipe(
+        Effect.catch((cause) => Effect.die(new StepUnreadable({ step, cause })))
       )
     }
     const value = yield* effect

@@ -18,6 +18,7 @@ import type { Details } from "../domain/Details.ts"
 import { decide } from "../FailurePolicy.ts"
 import type { Handler } from "../Handlers.ts"
 import type { Any } from "../Job.ts"
+import type { Whole } from "../Middleware.ts"
 import type { Claimed } from "../store/Store.ts"
 import { keepingLogs, type Memory, remembering } from "./remembering.ts"
 
@@ -27,6 +28,8 @@ export interface Reach {
   /** Ends the attempt in the transaction that is open. */
   readonly complete: (output: unknown) => ReturnType<Attempt["complete"]>
   readonly memory: Memory
+  /** What is wrapped around each handler. */
+  readonly around: Whole["attempt"]
 }
 
 /** It ran longer than its kind or its job allows. */
@@ -84,7 +87,7 @@ export const runAttempt = (handler: Handler, claimed: Claimed, reach: Reach): Ef
           error: { _tag: "InvalidPayload", message: faultOf(error) }
         }),
       onSuccess: (payload) =>
-        Effect.suspend(() => handler.handle(payload as never, attempt as never)).pipe(
+        Effect.suspend(() => reach.around(handler.handle(payload as never, attempt as never), attempt)).pipe(
           limited(kind.defaults.timeout, details, claimed),
           Effect.scoped,
           Effect.flatMap(handler.encodeOutput),

@@ -19,6 +19,7 @@ import type { Details } from "../domain/Details.ts"
 import { type JobId, numberOf, type Place, places } from "../domain/Job.ts"
 import { type Handlers, provided } from "../Handlers.ts"
 import type { Any, Payload } from "../Job.ts"
+import * as Middleware from "../Middleware.ts"
 import { tick } from "../lanes/tick.ts"
 import { layerMemory } from "../roles/ground.ts"
 import { type Claimed, type JobView, type NewNote, Store } from "../store/Store.ts"
@@ -143,6 +144,7 @@ const run = Effect.fnUntraced(function* (kinds: ReadonlyArray<string>) {
       Effect.flatMap(end({ _tag: "Completed", output }), (acceptance) =>
         acceptance === "refused" ? Effect.fail(new AttemptLost({ id, attempt })) : Effect.void
       ),
+    around: (yield* Middleware.provided).attempt,
     memory: {
       recall: store.recall(id),
       remember: (name, value) => store.remember(worker, { id, lease, attempt, name, value }),

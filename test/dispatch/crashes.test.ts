@@ -63,6 +63,7 @@ const live = Effect.fnUntraced(function* (life: Life) {
   const ending = yield* runAttempt(handlers.get("five")!, claimed, {
     stopping: Effect.never,
     complete: () => Effect.void,
+    around: (handler) => handler,
     memory: {
       recall: life.of(store.recall(id)),
       remember: (name, value) => life.of(store.remember(worker, note(name, value))),
