@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
@@ -82,6 +83,12 @@ const test = (
   sentence: string,
   body: Effect.Effect<void, unknown, Store | Wakeup | StoreConnections | Calls | Scope.Scope>
 ) => it.effect(sentence, () => quietly(body).pipe(Effect.provide(ground)))
+
+const lagOf = (name: string) =>
+  Effect.map(Metric.snapshot, (metrics) => {
+    const lag = metrics.find(({ attributes, id }) => id === "lanekeeper.lane.lag" && attributes?.["lane"] === name)
+    return (lag?.state as { readonly value: number } | undefined)?.value
+  })
 
 const promotions = Effect.gen(function* () {
   const calls = yield* Ref.getAndSet(yield* Calls, [])
@@ -193,12 +200,40 @@ describe("A maintenance-only process", () => {
       yield* process({ lanes: { promote: { interval: "1 hour" } } })
       yield* enqueue({ runIn: Duration.seconds(10) })
       yield* TestClock.adjust("70 seconds")
-      const lag = (yield* Metric.snapshot).find(
-        ({ attributes, id }) => id === "lanekeeper.lane.lag" && attributes?.["lane"] === "promote"
-      )
-      assert.strictEqual((lag?.state as { readonly value: number } | undefined)?.value, 60_000)
+      assert.strictEqual(yield* lagOf("promote"), 60_000)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
+
+  test(
+    "tells how late the rescue of a vanished worker is, from when it was stale [LK-B8]",
+    Effect.gen(function* () {
+      const { running } = makeWorld(yield* Store, TestClock.adjust)
+      yield* process({ staleAfter: "30 seconds", lanes: { "rescue-stale": { interval: "1 hour" } } })
+      yield* running()
+      yield* TestClock.adjust("25 seconds")
+      assert.strictEqual(yield* lagOf("rescue-stale"), 0)
+      yield* TestClock.adjust("75 seconds")
+      assert.strictEqual(yield* lagOf("rescue-stale"), 70_000)
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
+
+  it.effect("says at start when a worker is given up, and whose jobs it rescued and why [LK-C2]", () => {
+    const said = new Map<string, unknown>()
+    const logger = Logger.make(({ message }) => {
+      const [sentence, fields] = Array.isArray(message) ? message : [message]
+      said.set(String(sentence), fields)
+    })
+    return Effect.gen(function* () {
+      const { running } = makeWorld(yield* Store, TestClock.adjust)
+      yield* process({ heartbeat: "2 seconds", staleAfter: "20 seconds" })
+      assert.deepStrictEqual(said.get("Started"), { heartbeat: "2s", staleAfter: "20s", watch: "10s" })
+      const { worker } = yield* running()
+      yield* TestClock.adjust("30 seconds")
+      const { silent, ...fields } = said.get("Rescued jobs of a vanished worker") as { readonly silent: string }
+      assert.deepStrictEqual(fields, { worker: String(worker), name: "runner", ready: 1 })
+      assert.match(silent, /^2[0-9]s/)
+    }).pipe(Effect.provide(Layer.merge(ground, Logger.layer([logger]))))
+  })
 
   test(
     "gives up a worker in threshold and interval, through changes of leader every 10 seconds [LK-C2, LK-C3]",
