@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as EffectResult from "effect/Result"
 import * as Schedule from "effect/Schedule"
@@ -97,6 +98,7 @@ const make = Effect.gen(function* () {
     // One that gave way while it ran is interrupted by its worker.
     if (admitted.some(({ former }) => Option.isSome(former))) yield* store.afterCommit(wakeup.pokeBeat)
     const results = admitted[Symbol.iterator]()
+    yield* measure(jobs, admitted)
     return jobs.map((job): Enqueued => {
       if (job.unique !== undefined) return results.next().value!
       return { id: ids.next().value!, outcome: "enqueued", former: Option.none() }
@@ -206,6 +208,26 @@ const make = Effect.gen(function* () {
     list: store.page,
     ...moves(store, wakeup)
   })
+})
+
+const enqueued = Metric.counter("lanekeeper.jobs.enqueued", {
+  description: "Jobs enqueued here, committed or not, by kind, queue and outcome",
+  incremental: true
+})
+
+/** One update for all that say the same: a call has few kinds. */
+const measure = Effect.fnUntraced(function* (jobs: ReadonlyArray<Prepared>, admitted: ReadonlyArray<Enqueued>) {
+  const counts = new Map<string, number>()
+  let next = 0
+  for (const { kind, queue, unique } of jobs) {
+    const outcome = unique === undefined ? "enqueued" : admitted[next++]!.outcome
+    const key = `${kind}\0${queue}\0${outcome}` // names have no NUL
+    counts.set(key, (counts.get(key) ?? 0) + 1)
+  }
+  for (const [key, count] of counts) {
+    const [kind = "", queue = "", outcome = ""] = key.split("\0")
+    yield* Metric.update(Metric.withAttributes(enqueued, { kind, queue, outcome }), count)
+  }
 })
 
 const isDue = ({ runAt, runIn }: Prepared, now: number): boolean =>

@@ -229,5 +229,8 @@ export const laneSettings = { heartbeat, staleAfter, crashBudget }
 /** What a worker is told besides. */
 export const workerSettings = { concurrency, queues, pollInterval, drain, pool }
 
+/** What every role that serves can be told. */
+export const serveSettings = { healthPort, healthHost, otlpEndpoint }
+
 /** Where the store is, for everything that opens it. */
 export const storeSettings = { url: databaseUrl, directUrl, schema, leadership }

@@ -11,6 +11,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
 import * as RcRef from "effect/RcRef"
@@ -29,6 +30,11 @@ export type Poke = { readonly queue: string } | "beat" | "any"
 const pokesKept = 1_024 // a slow subscriber drives on each anyway: of many pokes the last ones say as much as all
 
 const keepAlive = "10 seconds" // a listener behind a dead network is told so within a minute
+
+const connects = Metric.counter("lanekeeper.listener.connects", {
+  description: "Times the listener connected: more than once, and notifications may have been lost",
+  incremental: true
+})
 
 const moment = "5 millis" // notifications a listener can tell apart; well under what a claim takes
 
@@ -115,6 +121,7 @@ const makePostgres = Effect.fnUntraced(function* ({ directUrl, schema }: Postgre
     })
     const notifications = yield* connection.listen(channel)
     yield* PubSub.publish(pokes, "any")
+    yield* Metric.update(connects, 1)
     return yield* Queue.take(notifications).pipe(
       Effect.flatMap(({ payload }) => PubSub.publish(pokes, read(payload))),
       Effect.forever

@@ -5,21 +5,33 @@ import * as Settings from "../Settings.ts"
 import { serving } from "./ending.ts"
 import { schemaFlag } from "./flags.ts"
 
+const settings = {
+  ...Settings.storeSettings,
+  ...Settings.laneSettings,
+  ...Settings.serveSettings,
+  grace: Settings.grace
+}
+
 export const maintenance = Command.make(
   "maintenance",
   { schema: schemaFlag },
   Effect.fn(function* (flags) {
-    const { directUrl, leadership, schema, url, ...options } = yield* Settings.read(
-      { ...Settings.storeSettings, ...Settings.laneSettings, grace: Settings.grace },
-      flags
-    )
+    const { directUrl, leadership, schema, url, ...options } = yield* Settings.read(settings, flags)
     const { layerMaintenanceOnly } = yield* Effect.promise(() => import("../roles/maintenance.ts"))
+    const { equipped } = yield* Effect.promise(() => import("./equipped.ts"))
     const { layerGround } = yield* Effect.promise(() => import("./ground.ts"))
     const ground = layerGround({ role: "maintenance", url, directUrl, schema, leadership })
-    return yield* Layer.launch(layerMaintenanceOnly(options).pipe(Layer.provide(ground))).pipe(serving)
+    return yield* serving(Layer.launch(yield* equipped(layerMaintenanceOnly(options), ground, options)))
   })
 ).pipe(
   Command.withDescription(
     "Keep time-based state moving: promote, rescue, expire. Claims nothing and runs no handler; only one of these, or of the workers, leads at a time"
-  )
+  ),
+  Command.withExamples([
+    { command: "lanekeeper maintenance", description: "On DATABASE_URL, until SIGTERM or Ctrl-C" },
+    {
+      command: "LANEKEEPER_HEALTH_PORT=9090 lanekeeper maintenance",
+      description: "With /healthz, /readyz and /metrics"
+    }
+  ])
 )

@@ -6,18 +6,24 @@ import { appFlag, loadApp } from "./app.ts"
 import { onSecondSignal, serving } from "./ending.ts"
 import { schemaFlag } from "./flags.ts"
 
+const settings = {
+  ...Settings.storeSettings,
+  ...Settings.workerSettings,
+  ...Settings.laneSettings,
+  ...Settings.serveSettings,
+  grace: Settings.grace
+}
+
 export const worker = Command.make(
   "worker",
   { app: appFlag, schema: schemaFlag },
   Effect.fn(function* (flags) {
-    const { directUrl, leadership, pool, schema, url, ...options } = yield* Settings.read(
-      { ...Settings.storeSettings, ...Settings.workerSettings, ...Settings.laneSettings, grace: Settings.grace },
-      flags
-    )
+    const { directUrl, leadership, pool, schema, url, ...options } = yield* Settings.read(settings, flags)
     const app = yield* loadApp(flags.app)
     const { Client } = yield* Effect.promise(() => import("../Client.ts"))
     const { Runtime } = yield* Effect.promise(() => import("../roles/Runtime.ts"))
     const { connectionsOf, layerWorker } = yield* Effect.promise(() => import("../roles/worker.ts"))
+    const { equipped } = yield* Effect.promise(() => import("./equipped.ts"))
     const { layerWorkerGround } = yield* Effect.promise(() => import("./ground.ts"))
 
     const connections = connectionsOf(pool)
@@ -31,12 +37,13 @@ export const worker = Command.make(
     })
     const role = layerWorker({ ...options, queues: options.queues ?? app.queues }).pipe(
       Layer.provide(app.handlers),
-      Layer.provide(Layer.provideMerge(Client.layer, ground))
+      Layer.provide(Client.layer)
     )
     yield* Effect.logInfo("Takes connections, at most", connections)
+    const running = yield* equipped(role, ground, options)
     return yield* Effect.flatMap(Runtime, ({ abort }) => onSecondSignal(abort)).pipe(
       Effect.andThen(Effect.never),
-      Effect.provide(role),
+      Effect.provide(running),
       serving
     )
   })

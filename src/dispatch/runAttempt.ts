@@ -20,6 +20,7 @@ import type { Handler } from "../Handlers.ts"
 import type { Any } from "../Job.ts"
 import type { Whole } from "../Middleware.ts"
 import type { Claimed } from "../store/Store.ts"
+import { messageOf } from "../texts.ts"
 import { keepingLogs, type Memory, remembering } from "./remembering.ts"
 
 /** What an attempt can do beyond its own fiber. */
@@ -121,21 +122,40 @@ const limited = (kindTimeout: Duration.Duration | undefined, details: Details, {
 /** As part of the trace that enqueued the job. Without a tracer there is nobody to show it. */
 const traced =
   (claimed: Claimed, { trace }: Details) =>
-  <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  <R>(attempt: Effect.Effect<Ending, never, R>) =>
     Effect.flatMap(Tracer.Tracer, (tracer) =>
       tracer === Tracer.nativeTracer
-        ? effect
-        : Effect.withSpan(effect, `attempt ${claimed.kind}`, {
-            kind: "consumer",
-            parent: trace === undefined ? undefined : Tracer.externalSpan(trace),
-            attributes: {
-              "lanekeeper.job": claimed.id,
-              "lanekeeper.kind": claimed.kind,
-              "lanekeeper.queue": claimed.queue,
-              "lanekeeper.attempt": claimed.attempt
-            }
-          })
+        ? attempt
+        : Effect.flatMap(attempt, shown).pipe(
+            Effect.withSpan(`attempt ${claimed.kind}`, {
+              kind: "consumer",
+              parent: trace === undefined ? undefined : Tracer.externalSpan(trace),
+              attributes: {
+                "lanekeeper.job": claimed.id,
+                "lanekeeper.kind": claimed.kind,
+                "lanekeeper.queue": claimed.queue,
+                "lanekeeper.attempt": claimed.attempt,
+                "lanekeeper.failures": claimed.failures,
+                "lanekeeper.crashes": claimed.crashes
+              }
+            }),
+            Effect.catchTag("AttemptFaulted", ({ ending }) => Effect.succeed(ending))
+          )
     )
+
+/** For the span alone: what fails it. */
+class AttemptFaulted extends Schema.TaggedError<AttemptFaulted>()("AttemptFaulted", { ending: Schema.Any }) {
+  override get message() {
+    const { error, reason } = this.ending as { readonly error?: unknown; readonly reason?: string }
+    return messageOf(error) ?? reason ?? "no reason was given"
+  }
+}
+
+const shown = (ending: Ending): Effect.Effect<Ending, AttemptFaulted> =>
+  Effect.andThen(
+    Effect.annotateCurrentSpan("lanekeeper.outcome", ending._tag.toLowerCase()),
+    ending._tag === "Failed" || ending._tag === "Died" ? new AttemptFaulted({ ending }) : Effect.succeed(ending)
+  )
 
 /** What went wrong, as it is stored and shown: the failure as its kind encodes it, or what is known of a defect. */
 interface Fault {
