@@ -8,15 +8,19 @@ import { lanes } from "./lanes.ts"
 import { layerLog, logFormat } from "./logging.ts"
 import { maintenance } from "./maintenance.ts"
 import { migrate } from "./migrate.ts"
+import { rows } from "../roles/duties.ts"
 import { queues } from "./queues/index.ts"
+import { table } from "./table.ts"
 import { tick } from "./tick.ts"
 import { worker } from "./worker.ts"
 import { workers } from "./workers.ts"
 
+const indented = (text: string) => text.replaceAll("\n", "\n  ")
+
 const commands = [migrate, worker, maintenance, tick, jobs, queues, dead, workers, lanes, doctor, config] as const
 
 export const lanekeeper = Command.make("lanekeeper").pipe(
-  Command.withDescription("Durable background jobs on PostgreSQL"),
+  Command.withDescription(`Durable background jobs on PostgreSQL\n\n  ${indented(table(rows))}`),
   Command.withSubcommands(commands),
   Command.provide(layerLog),
   Command.withGlobalFlags([logFormat])
