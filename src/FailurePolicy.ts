@@ -23,7 +23,7 @@ type Rule = Decision | ((failure: unknown) => Decision)
 export const decide = (policy: FailurePolicy<never> | undefined, failure: unknown): Decision => {
   if (policy === undefined) return "retry"
   const rule = typeof policy === "function" ? (policy as Rule) : byTag(policy, failure)
-  return typeof rule === "function" ? rule(failure) : (rule ?? "retry")
+  return (typeof rule === "function" ? rule(failure) : rule) ?? "retry"
 }
 
 const byTag = (policy: object, failure: unknown): Rule | undefined => {

@@ -1,4 +1,5 @@
 /** The attempts that run in this process: each a fiber that is interrupted for a reason, and then ends by it. */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -14,12 +15,13 @@ import type { Publish } from "../JobEvents.ts"
 import type { Claimed, LeaseId, NewNote, Store, WorkerId } from "../store/Store.ts"
 import type { Outcome } from "./Outcomes.ts"
 import type { Memory } from "./remembering.ts"
-import { type Reach, runAttempt } from "./runAttempt.ts"
+import { endingOf, type Reach, runAttempt } from "./runAttempt.ts"
 
 interface Running {
   readonly claimed: Claimed
-  readonly startedAt: number
-  /** The handler has completed the job in its own transaction. */
+  /** On a clock that nobody sets. */
+  readonly startedAt: bigint
+  /** The handler has completed the job in its own transaction, and that has committed. */
   completed: boolean
   fiber: Fiber.Fiber<Ending> | undefined
   interrupted: Interruption | undefined
@@ -50,15 +52,17 @@ export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
   const stopping = yield* Deferred.make<void>()
   const running = new Set<Running>()
 
+  const endOf = ({ claimed: { attempt, id, lease }, startedAt }: Running, ending: Ending) => {
+    const ran = Duration.nanos(clock.monotonicTimeNanosUnsafe() - startedAt)
+    return { id, lease, attempt, ran, ending }
+  }
+
   const complete = (one: Running) =>
     Effect.fnUntraced(function* (output: unknown) {
-      const { claimed } = one
-      const ran = Duration.millis(clock.currentTimeMillisUnsafe() - one.startedAt)
-      const end = { id: claimed.id, lease: claimed.lease, attempt: claimed.attempt, ran }
-      const ending: Ending = { _tag: "Completed", output }
-      const [acceptance] = yield* options.store.finish(options.worker(), [{ ...end, ending }])
-      if (acceptance === "refused") return yield* new AttemptLost({ id: claimed.id, attempt: claimed.attempt })
-      one.completed = true
+      const { attempt, id } = one.claimed
+      const [acceptance] = yield* options.store.finish(options.worker(), [endOf(one, { _tag: "Completed", output })])
+      if (acceptance === "refused") return yield* new AttemptLost({ id, attempt })
+      yield* options.store.afterCommit(Effect.sync(() => void (one.completed = true)))
     })
 
   const memoryOf = ({ claimed: { attempt, id, lease } }: Running): Memory => ({
@@ -67,24 +71,29 @@ export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
     note: (name, value) => options.note({ id, lease, attempt, name, value })
   })
 
+  /** What is to be said of an attempt whose fiber has ended. */
+  const endingIn = ({ completed, interrupted }: Running, exit: Exit.Exit<Ending>): Ending | undefined => {
+    if (interrupted === "lost") return undefined
+    if (completed) return { _tag: "Completed" } // whatever happened after that: told again, it changes nothing
+    return Exit.isSuccess(exit) ? exit.value : { _tag: "Released" }
+  }
+
   const end = (one: Running, exit: Exit.Exit<Ending>) => {
     running.delete(one)
-    const { claimed } = one
-    const released: Ending | undefined = one.interrupted === "lost" ? undefined : { _tag: "Released" }
-    const ending = Exit.isSuccess(exit) && one.interrupted !== "lost" ? exit.value : released
-    const ran = Duration.millis(clock.currentTimeMillisUnsafe() - one.startedAt)
-    options.onEnd(
-      claimed,
-      ending === undefined
-        ? undefined
-        : { id: claimed.id, lease: claimed.lease, attempt: claimed.attempt, ran, ending, claimed }
-    )
+    const ending = endingIn(one, exit)
+    options.onEnd(one.claimed, ending === undefined ? undefined : { ...endOf(one, ending), claimed: one.claimed })
+  }
+
+  const run = (one: Running, effect: Effect.Effect<Ending>, onExit: (exit: Exit.Exit<Ending>) => void) => {
+    one.fiber = fork(effect)
+    one.fiber.addObserver(onExit)
   }
 
   const start = (claimed: Claimed) => {
+    const handler = options.handlers.get(claimed.kind)!
     const one: Running = {
       claimed,
-      startedAt: clock.currentTimeMillisUnsafe(),
+      startedAt: clock.monotonicTimeNanosUnsafe(),
       completed: false,
       fiber: undefined,
       interrupted: undefined
@@ -92,18 +101,25 @@ export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
     running.add(one)
     const { attempt, id, kind, queue } = claimed
     const started = options.publish?.([{ _tag: "Started", id, kind, queue, attempt }])
-    one.fiber = fork(
+    const reach: Reach = {
+      stopping: Deferred.await(stopping),
+      complete: complete(one),
+      memory: memoryOf(one),
+      around: options.around
+    }
+    run(
+      one,
       Effect.andThen(
         started ?? Effect.void,
-        runAttempt(options.handlers.get(claimed.kind)!, claimed, {
-          stopping: Deferred.await(stopping),
-          complete: complete(one),
-          memory: memoryOf(one),
-          around: options.around
-        })
-      )
+        Effect.suspend(() => runAttempt(handler, claimed, reach))
+      ),
+      (exit) => {
+        // A fiber that dies although everything in it is caught: what ran in it was no Effect, or a kind's own code threw.
+        const died = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause) && one.interrupted === undefined
+        if (died) run(one, endingOf(handler, claimed, exit.cause), (exit) => end(one, exit))
+        else end(one, exit)
+      }
     )
-    one.fiber.addObserver((exit) => end(one, exit))
   }
 
   /** Interrupts and does not wait: an attempt ends when its finalizers have run. What is lost stays lost. */

@@ -37,6 +37,8 @@ export interface OutcomesOptions {
 
 export class Outcomes {
   private pending: Array<Outcome> = []
+  /** Grows when what is pending is dropped: what was being written then is not to be tried again. */
+  private drops = 0
   private readonly some = Latch.makeUnsafe(false)
   private readonly none = Latch.makeUnsafe(true)
   private readonly options: OutcomesOptions
@@ -62,6 +64,7 @@ export class Outcomes {
   /** Nothing of this is this worker's to say any more. */
   drop(): void {
     this.pending = []
+    this.drops++
     this.none.openUnsafe()
   }
 
@@ -77,9 +80,9 @@ export class Outcomes {
   }).pipe(Effect.forever)
 
   private readonly write = Effect.fnUntraced(function* (this: Outcomes, outcomes: ReadonlyArray<Outcome>) {
+    const { drops } = this
     yield* this.finish(outcomes)
-    // Unless they were dropped meanwhile.
-    if (this.pending[0] === outcomes[0]) this.pending = this.pending.slice(outcomes.length)
+    if (drops === this.drops) this.pending = this.pending.slice(outcomes.length)
     if (this.pending.length === 0) this.none.openUnsafe()
   })
 
@@ -88,6 +91,7 @@ export class Outcomes {
     outcomes: ReadonlyArray<Outcome>
   ) {
     const { before, publish, store, wake, worker } = this.options
+    const { drops } = this
     let told = false
     const answers = yield* Effect.andThen(
       before,
@@ -101,7 +105,7 @@ export class Outcomes {
           reason: rootMessage(error)
         })
       }),
-      Effect.retry({ schedule: again, while: (error) => !isBadRow(error) && this.pending[0] === outcomes[0] }),
+      Effect.retry({ schedule: again, while: (error) => !isBadRow(error) && drops === this.drops }),
       Effect.catch((error) => Effect.as(this.apart(outcomes, error), undefined))
     )
     if (answers === undefined) return
@@ -136,10 +140,9 @@ export class Outcomes {
     if (!isBadRow(error)) return // dropped
     const [only] = outcomes
     if (outcomes.length > 1) return yield* Effect.forEach(outcomes, (one) => this.finish([one]), { discard: true })
+    if (only!.ending._tag === "Died") return yield* Effect.logError("An outcome could not be stored", error)
     const reason = `its outcome could not be stored: ${rootMessage(error)}`
     yield* Effect.logError("An outcome could not be stored, and its job is dead", { job: only!.id, reason })
-    yield* Effect.ignore(
-      this.options.store.finish(this.options.worker(), [{ ...only!, ending: { _tag: "Died", reason } }])
-    )
+    yield* this.finish([{ ...only!, ending: { _tag: "Died", reason } }])
   })
 }

@@ -27,6 +27,8 @@ export class Room {
   running = 0
   /** The store had all that was asked for last, or somebody said that there is something. */
   more = true
+  /** When the store was last asked, and had less. */
+  askedAt = -Infinity
   private held: Array<Held> = []
   private ended = 0
   private rate = 0

@@ -1,4 +1,5 @@
 /** The rooms of all queues of a worker: starts what may start, and says when asking for more is worth a claim. */
+import type { JobId } from "../domain/Job.ts"
 import type { Claimed, LeaseId } from "../store/Store.ts"
 import { type Ask, Room } from "./Room.ts"
 
@@ -10,14 +11,15 @@ export interface RoomsOptions {
   readonly ask: (when: "now" | "soon") => void
 }
 
-const patience = 1_000 // milliseconds: what was claimed ahead and has not started by then is a peer's to run
+export const patience = 1_000 // milliseconds: what was claimed ahead and has not started by then is a peer's to run
 
 export class Rooms {
   private readonly rooms: ReadonlyMap<string, Room>
   private readonly options: RoomsOptions
   private readonly beginning = new Set<LeaseId>()
   private advancing = false
-  private closed = false
+  /** Nothing starts any more. */
+  closed = false
 
   constructor(options: RoomsOptions) {
     this.options = options
@@ -29,8 +31,22 @@ export class Rooms {
   }
 
   /** From here on, what somebody says to be there comes on top of what is asked for. */
-  asked(asks: ReadonlyArray<Ask>): void {
-    for (const { queue } of asks) this.rooms.get(queue)!.more = false
+  asked(asks: ReadonlyArray<Ask>, now: number): void {
+    for (const { queue } of asks) {
+      const room = this.rooms.get(queue)!
+      room.more = false
+      room.askedAt = now
+    }
+  }
+
+  /** For how long a queue has not been looked into that nobody said anything of: at most, and 0 when there is none. */
+  unseen(now: number): number {
+    return Math.max(0, ...Array.from(this.rooms.values(), ({ askedAt, more }) => (more ? 0 : now - askedAt)))
+  }
+
+  /** There may be something by now in queues that were not looked into for so long. */
+  expectIn(time: number, now: number): void {
+    for (const room of this.rooms.values()) if (now - room.askedAt >= time) room.more = true
   }
 
   /** Somebody says that there is something to be had; of a queue, or of any. */
@@ -40,19 +56,14 @@ export class Rooms {
     return rooms.some((room) => room !== undefined)
   }
 
-  /** What came of asking: where all was there that was asked for, there may be more. */
+  /** What came of asking: where all was there that was asked for, or others took part of it, there may be more. */
   take(asks: ReadonlyArray<Ask>, jobs: ReadonlyArray<Claimed>, contended: boolean, now: number): void {
     for (const { ahead, limit, queue } of asks) {
       const got = jobs.reduce((sum, job) => sum + Number(job.queue === queue), 0)
-      if (contended || got >= limit + ahead) this.rooms.get(queue)!.more = true
+      if ((contended && jobs.length > 0) || got >= limit + ahead) this.rooms.get(queue)!.more = true
     }
     for (const job of jobs) this.rooms.get(job.queue)!.hold(job, now)
     this.advance()
-  }
-
-  /** Nothing starts any more. */
-  close(): void {
-    this.closed = true
   }
 
   end({ queue }: Claimed): void {
@@ -87,8 +98,13 @@ export class Rooms {
     return { begun, leases: [...leases] }
   }
 
-  get leases(): ReadonlyArray<LeaseId> {
-    return [...this.rooms.values()].flatMap(({ holding }) => holding.map(({ lease }) => lease))
+  /** Lets go of these jobs, if they are held. */
+  dropJobs(ids: ReadonlyArray<JobId>): ReadonlyArray<Claimed> {
+    return [...this.rooms.values()].flatMap((room) => room.drop(({ id }) => ids.includes(id)))
+  }
+
+  get holding(): ReadonlyArray<Claimed> {
+    return [...this.rooms.values()].flatMap(({ holding }) => holding)
   }
 
   private advance(): void {

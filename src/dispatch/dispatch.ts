@@ -9,6 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Schedule from "effect/Schedule"
@@ -25,7 +26,7 @@ import { heartbeat } from "./heartbeat.ts"
 import { Notebook } from "./Notebook.ts"
 import { Outcomes } from "./Outcomes.ts"
 import { Pulse } from "./Pulse.ts"
-import { Rooms } from "./Rooms.ts"
+import { patience, Rooms } from "./Rooms.ts"
 import type { Settings } from "./Settings.ts"
 import { watchEventLoop, watchUnhandled } from "./watching.ts"
 
@@ -44,6 +45,8 @@ const lastWords = "10 seconds" // to run finalizers and to write what came of at
 
 const again = Schedule.min([Schedule.exponential("50 millis", 2), Schedule.spaced("2 seconds")])
 
+const nobody = 0n as WorkerId // numbers of workers begin at 1
+
 /** How workers are known to be alive, the same for all of a schema. */
 export interface Liveness {
   readonly heartbeat: Duration.Duration
@@ -59,7 +62,8 @@ export const dispatch = Effect.fnUntraced(function* (
   const wakeup = yield* Wakeup
   const clock = yield* Clock.Clock
   const store = yield* Effect.orDie((yield* StoreConnections).open(budget))
-  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  const fork = yield* FiberSet.makeRuntime<never>()
+  const now = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
 
   const serves = { kinds: [...settings.handlers.keys()], queues: [...settings.queues.keys()] }
   const join = store.register(settings.name, serves).pipe(
@@ -102,11 +106,15 @@ export const dispatch = Effect.fnUntraced(function* (
     asking = false
     pulse.beat()
   }).pipe(Effect.delay(soon))
-  const begin = (leases: ReadonlyArray<LeaseId>) =>
-    store.begin(worker, leases).pipe(
-      Effect.map((ours) => rooms.begun(leases, new Set(ours))),
-      Effect.catch(() => Effect.sync(() => rooms.notBegun(leases)))
-    )
+  const begin = Effect.fnUntraced(
+    function* (leases: ReadonlyArray<LeaseId>) {
+      const asked = worker
+      const ours = yield* store.begin(asked, leases)
+      rooms.begun(leases, new Set(asked === worker ? ours : []))
+      if (rooms.closed) yield* giveBack()
+    },
+    (begun, leases) => begun.pipe(Effect.catch(() => Effect.sync(() => rooms.notBegun(leases))))
+  )
   const rooms = new Rooms({
     queues: settings.queues,
     start: attempts.start,
@@ -119,22 +127,32 @@ export const dispatch = Effect.fnUntraced(function* (
     }
   })
 
-  /** To peers, unpaid: what is held, or what of it has not started for too long. */
-  const giveBack = (now?: number): Effect.Effect<void, SqlError> => {
-    const { begun, leases } = rooms.drop(now)
-    for (const claimed of begun) {
+  const unstarted = (jobs: ReadonlyArray<Claimed>) => {
+    for (const claimed of jobs) {
       const { attempt, id, lease } = claimed
       outcomes.add({ id, lease, attempt, ran: Duration.zero, ending: { _tag: "Released" }, claimed })
     }
-    if (leases.length === 0) return Effect.void
-    return Effect.flatMap(store.release(worker, leases), ({ queues }) => wakeup.poke(queues))
   }
+
+  const release = (leases: ReadonlyArray<LeaseId>): Effect.Effect<void, SqlError> =>
+    leases.length === 0
+      ? Effect.void
+      : Effect.flatMap(store.release(worker, leases), ({ queues }) => wakeup.poke(queues))
+
+  /** To peers, unpaid: what is held, or what of it has not started for too long. What fails is found by a beat. */
+  const giveBack = (now?: number) =>
+    Effect.suspend(() => {
+      const { begun, leases } = rooms.drop(now)
+      unstarted(begun)
+      return Effect.ignore(release(leases))
+    })
 
   const rejoin = Effect.gen(function* () {
     attempts.loseAll()
     rooms.drop()
     outcomes.drop()
     notebook.drop()
+    worker = nobody // what comes back now was asked for by the one that is dead
     worker = yield* join
     rooms.expect()
     pulse.beat()
@@ -156,12 +174,15 @@ export const dispatch = Effect.fnUntraced(function* (
       staleAfter: liveness.staleAfter,
       pulse: beat,
       claims,
-      leases: () => new Set([...attempts.leases(), ...rooms.leases, ...outcomes.leases]),
-      release: attempts.release,
+      leases: () => new Set([...attempts.leases(), ...rooms.holding.map(({ lease }) => lease), ...outcomes.leases]),
+      release: (jobs) => {
+        attempts.release(jobs)
+        unstarted(rooms.dropJobs(jobs))
+      },
       lose: attempts.lose,
       unsure: () => {
         attempts.releaseAll()
-        rooms.drop()
+        unstarted(rooms.drop().begun)
       },
       rejoin,
       wake: wakeup.poke
@@ -169,6 +190,12 @@ export const dispatch = Effect.fnUntraced(function* (
   )
   yield* Effect.forkScoped(watchUnhandled(store, serves))
   yield* Effect.forkScoped(watchEventLoop(attempts.claimed))
+  yield* Effect.forkScoped(
+    Effect.repeat(
+      Effect.suspend(() => giveBack(now())),
+      Schedule.spaced(patience)
+    )
+  )
   const claimer = yield* Effect.forkScoped(
     claiming({
       store,
@@ -178,15 +205,15 @@ export const dispatch = Effect.fnUntraced(function* (
       pulse,
       pollInterval: settings.pollInterval,
       claims,
-      brink: () => ({ from: brinkFrom, room: attempts.claimed().some(isOnBrink) ? 0 : 1 }),
-      isFull: () => outcomes.size > mostUnwritten,
-      tidy: Effect.suspend(() => giveBack(clock.currentTimeMillisUnsafe()))
+      brink: () => ({ from: brinkFrom, room: [...attempts.claimed(), ...rooms.holding].some(isOnBrink) ? 0 : 1 }),
+      now,
+      isFull: () => outcomes.size > mostUnwritten
     })
   )
 
   /** A claim that is on its way arrives first, so that its jobs can be given back. */
   const stopClaiming = Effect.suspend(() => {
-    rooms.close()
+    rooms.closed = true
     return Effect.timeoutOption(Fiber.interrupt(claimer), lastWords)
   })
 
@@ -194,29 +221,43 @@ export const dispatch = Effect.fnUntraced(function* (
     yield* Deferred.await(stopping)
     yield* Effect.logInfo("Stopping: nothing more is claimed", { running: attempts.size() })
     yield* stopClaiming
-    yield* Effect.ignore(giveBack())
+    yield* giveBack()
     yield* attempts.signal
     yield* Effect.timeoutOption(attempts.ended, settings.drain)
   })
 
-  const leave = Effect.gen(function* () {
-    yield* stopClaiming
-    const interrupted = attempts.size()
+  /** What cannot be interrupted is waited for, with the heart beating: nothing but its end makes its job a peer's. */
+  const interruptAll = Effect.gen(function* () {
     attempts.releaseAll()
+    if (Option.isSome(yield* Effect.timeoutOption(attempts.ended, lastWords))) return
+    const kinds = [...new Set(attempts.claimed().map(({ kind }) => kind))]
+    yield* Effect.logWarning("Handlers go on although they were interrupted: they are waited for", { kinds })
     yield* attempts.ended
+  })
+
+  const sayGoodbye = Effect.gen(function* () {
     yield* giveBack()
     yield* outcomes.written
     const { leases } = yield* store.beat(worker)
-    yield* store.release(worker, leases)
+    yield* release(leases)
     yield* store.forget(worker)
-    yield* Effect.logInfo("A worker left", { worker, interrupted })
   }).pipe(
+    Effect.as(true),
     Effect.timeoutOrElse({
       duration: lastWords,
-      orElse: () => Effect.logWarning("Left without having given back everything: it will be rescued")
+      orElse: () => Effect.as(Effect.logWarning("Left without having given back everything: it will be rescued"), false)
     }),
-    Effect.catch((error) => Effect.logWarning("Left without a word to the store", { reason: rootMessage(error) }))
+    Effect.catch((error) =>
+      Effect.as(Effect.logWarning("Left without a word to the store", { reason: rootMessage(error) }), false)
+    )
   )
+
+  const leave = Effect.gen(function* () {
+    yield* stopClaiming
+    const interrupted = attempts.size()
+    yield* interruptAll
+    if (yield* sayGoodbye) yield* Effect.logInfo("A worker left", { worker, interrupted })
+  })
 
   yield* Effect.ensuring(finish, leave)
 }, Effect.scoped)

@@ -15,7 +15,7 @@ import { type Attempt, AttemptLost, Cancel, Snooze } from "../Attempt.ts"
 import type { Ending } from "../domain/Attempt.ts"
 import * as Backoff from "../domain/Backoff.ts"
 import type { Details } from "../domain/Details.ts"
-import { decide } from "../FailurePolicy.ts"
+import { decide, type Decision } from "../FailurePolicy.ts"
 import type { Handler } from "../Handlers.ts"
 import type { Any } from "../Job.ts"
 import type { Whole } from "../Middleware.ts"
@@ -79,21 +79,20 @@ export const runAttempt = (handler: Handler, claimed: Claimed, reach: Reach): Ef
     complete: (output) => Effect.flatMap(Effect.orDie(handler.encodeOutput(output)), reach.complete)
   }
 
-  const run = kind.decode(claimed.payload, details).pipe(
-    Effect.matchEffect({
-      onFailure: (error) =>
-        Effect.succeed<Ending>({
-          _tag: "Died",
-          reason: `its payload is not what its kind says: ${faultOf(error)}`,
-          error: { _tag: "InvalidPayload", message: faultOf(error) }
-        }),
+  // What decodes is the app's: its upgrade and its Schema may throw.
+  const run = Effect.suspend(() => kind.decode(claimed.payload, details)).pipe(
+    Effect.matchCauseEffect({
+      onFailure: (cause) => Effect.succeed(undecodable(cause)),
       onSuccess: (payload) =>
-        Effect.suspend(() => reach.around(handler.handle(payload as never, attempt as never), attempt)).pipe(
+        Effect.suspend(() => {
+          const effect = handled(handler, handler.handle(payload as never, attempt as never))
+          return reach.around(effect, attempt)
+        }).pipe(
           limited(kind.defaults.timeout, details, claimed),
           Effect.scoped,
           Effect.flatMap(handler.encodeOutput),
           Effect.map((output) => completed(kind, output)),
-          Effect.catchCause((cause) => endingOf(handler, claimed, details, cause))
+          Effect.catchCause((cause) => endingOf(handler, claimed, cause))
         )
     }),
     kind.keepLogs === 0 ? identity : keepingLogs(kind.keepLogs, claimed.attempt, reach.memory),
@@ -101,6 +100,22 @@ export const runAttempt = (handler: Handler, claimed: Claimed, reach: Reach): Ef
   ) as Effect.Effect<Ending>
   return Effect.provideContext(traced(claimed, details)(run), handler.context)
 }
+
+const undecodable = (cause: Cause.Cause<Schema.SchemaError>): Ending => {
+  const message = Option.match(Cause.findErrorOption(cause), {
+    onNone: () => faultOfDefect(cause).message,
+    onSome: faultOf
+  })
+  return {
+    _tag: "Died",
+    reason: `its payload is not what its kind says: ${message}`,
+    error: { _tag: "InvalidPayload", message }
+  }
+}
+
+/** Without types a handler can give back anything, a promise for one; run as an Effect it would take its fiber along. */
+const handled = <A, E, R>({ kind }: Handler, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.isEffect(effect) ? effect : Effect.die(new TypeError(`The handler of "${kind.name}" gave back no Effect`))
 
 /** The shorter of the two limits: the time an attempt may run, and the time after which others would rescue it. */
 const limited = (kindTimeout: Duration.Duration | undefined, details: Details, { deadline }: Claimed) => {
@@ -164,10 +179,9 @@ interface Fault {
   readonly message: string
 }
 
-const endingOf = Effect.fnUntraced(function* (
+export const endingOf = Effect.fnUntraced(function* (
   handler: Handler,
   claimed: Claimed,
-  details: Details,
   cause: Cause.Cause<unknown>
 ): Effect.fn.Return<Ending> {
   const failure = Option.getOrUndefined(Cause.findErrorOption(cause))
@@ -177,10 +191,14 @@ const endingOf = Effect.fnUntraced(function* (
   yield* Effect.logDebug("An attempt failed", cause)
 
   const { kind } = handler
+  const details = (claimed.details ?? {}) as Details
   const fault = failure === undefined ? faultOfDefect(cause) : yield* faultOfFailure(handler, failure)
-  const decision = handler.isFailure(failure)
-    ? yield* Effect.sync(() => decide(kind.onFailure, failure)).pipe(orElse("its failure policy", "retry" as const))
-    : "retry"
+  const decision =
+    failure !== undefined && handler.isFailure(failure)
+      ? yield* Effect.sync(() => decided(decide(kind.onFailure, failure))).pipe(
+          orElse("its failure policy", "retry" as const)
+        )
+      : "retry"
   if (decision === "dead")
     return { _tag: "Died", reason: `not to be tried again: ${fault.message}`, error: fault.error }
 
@@ -190,7 +208,7 @@ const endingOf = Effect.fnUntraced(function* (
     failures >= attempts
       ? Option.none()
       : typeof decision === "object"
-        ? Duration.fromInput(decision.after)
+        ? Option.some(decision.after)
         : yield* Backoff.delayAfter(kind.backoff, failures, failure ?? fault.defect).pipe(
             orElse("its backoff", Option.some(Duration.minutes(1)))
           )
@@ -199,6 +217,13 @@ const endingOf = Effect.fnUntraced(function* (
   }
   return { _tag: "Failed", error: fault.error, retryIn: delay.value }
 })
+
+const decided = (decision: Decision) => {
+  if (typeof decision !== "object") return decision
+  const after = Duration.fromInputUnsafe(decision.after)
+  if (!Duration.isFinite(after) || Duration.isNegative(after)) throw new RangeError(`${after} is no time to wait`)
+  return { after }
+}
 
 /** What a kind says of failures must not lose one. */
 const orElse =

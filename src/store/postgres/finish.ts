@@ -8,6 +8,8 @@ import type { AttemptEnd, Store, WorkerId } from "../Store.ts"
 import type { OpenLeases } from "./OpenLeases.ts"
 import { int4s, int8s, jsons, texts } from "./parameters.ts"
 
+const longest = 2 ** 31 - 1 // milliseconds that are stored of how long an attempt ran: 24 days
+
 /** An ending as the statement takes it: the state it is recorded as, where the job goes, and what goes along. */
 interface Said {
   readonly state: EndState
@@ -64,7 +66,7 @@ export const finishing = (sql: PgClient, schema: string, open: OpenLeases): Pick
       int8s(ends.map(({ lease }) => lease)),
       int8s(numbers),
       int4s(ends.map(({ attempt }) => attempt)),
-      int4s(ends.map(({ ran }) => Math.round(Duration.toMillis(ran)))),
+      int4s(ends.map(({ ran }) => Math.min(Math.round(Duration.toMillis(ran)), longest))),
       texts(said.map(({ state }) => state)),
       texts(said.map(({ next }) => next)),
       int8s(said.map((one) => (one.in === undefined ? null : Math.ceil(Duration.toMillis(one.in))))),
