@@ -25,4 +25,5 @@ export { DatabasePermission, DatabaseTooOld, DatabaseUnavailable } from "./store
 export * as Migrations from "./store/postgres/Migrations.ts"
 export { InvalidSchemaName, SchemaName } from "./store/postgres/SchemaName.ts"
 export type { Enqueued, HistoryLine, JobView, PageOptions } from "./store/Store.ts"
+export * as Thread from "./Thread.ts"
 export { type Poke, Wakeup } from "./Wakeup.ts"
