@@ -98,6 +98,26 @@ export const crashBudget = {
   parse: wholeNumber(0)
 } satisfies Setting<number>
 
+/** Over the intervals that `lanes` prints. */
+export const laneIntervals: Setting<Readonly<Record<string, { readonly interval: Duration.Duration }>>> = {
+  variable: "LANEKEEPER_LANES",
+  option: "lanes",
+  meaning:
+    "how often lanes run, where it is not as `lanekeeper lanes` prints it, as in `rescue-stale=1 second,stats=5 seconds`",
+  readers: lanes,
+  fallback: { shown: "as printed", value: {} },
+  parse: (text) => {
+    const entries: Array<readonly [string, { readonly interval: Duration.Duration }]> = []
+    for (const one of text.split(",")) {
+      const [, name = "", said = ""] = /^\s*([a-z-]+)\s*=\s*(.+?)\s*$/.exec(one) ?? []
+      const interval = duration(said)
+      if (Result.isFailure(interval)) return Result.fail("lanes are wanted with how often each runs, by commas")
+      entries.push([name, { interval: interval.success }])
+    }
+    return Result.succeed(Object.fromEntries(entries))
+  }
+}
+
 export const grace = length(
   "LANEKEEPER_GRACE",
   "grace",
@@ -210,6 +230,7 @@ export const all: ReadonlyArray<Setting<any>> = [
   heartbeat,
   staleAfter,
   crashBudget,
+  laneIntervals,
   grace,
   concurrency,
   queues,
@@ -224,7 +245,7 @@ export const all: ReadonlyArray<Setting<any>> = [
 ]
 
 /** What lanes are told, for those who run them. */
-export const laneSettings = { heartbeat, staleAfter, crashBudget }
+export const laneSettings = { heartbeat, staleAfter, crashBudget, lanes: laneIntervals }
 
 /** What a worker is told besides. */
 export const workerSettings = { concurrency, queues, pollInterval, drain, pool }

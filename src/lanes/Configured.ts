@@ -76,5 +76,12 @@ export const configure = Effect.fnUntraced(function* (options: LaneOptions) {
   if (Duration.isLessThan(staleAfter, Duration.times(heartbeat, 3))) {
     yield* Effect.logWarning("Workers are given up after less than three heartbeats: one late beat can cost a rescue")
   }
+  const looking = lanes.find(({ name }) => name === "rescue-stale")
+  if (looking !== undefined && Duration.isLessThan(staleAfter, Duration.times(looking.interval, 2.2))) {
+    yield* Effect.logWarning(
+      "rescue-stale looks too seldom for so short a staleAfter: silence that nobody watches does not count, and nothing is rescued",
+      { staleAfter: Duration.format(staleAfter), interval: Duration.format(looking.interval) }
+    )
+  }
   return { lanes, heartbeat, staleAfter, crashBudget } satisfies Configured
 })

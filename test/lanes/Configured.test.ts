@@ -64,12 +64,22 @@ describe("The options of lanes", () => {
   )
 
   const log = new Lines()
-  it.effect("are warned of when a worker is given up after less than three heartbeats [LK-M1]", () =>
-    Effect.gen(function* () {
-      yield* configure({ staleAfter: "15 seconds" })
-      assert.deepStrictEqual(log.lines, [])
-      yield* configure({ staleAfter: "14 seconds" })
-      assert.lengthOf(log.lines, 1)
-    }).pipe(Effect.provide(log.layer))
+  it.effect(
+    "are warned of when a worker is given up after less than three heartbeats, or by somebody who looks too seldom [LK-M1]",
+    () =>
+      Effect.gen(function* () {
+        yield* configure({ staleAfter: "15 seconds" })
+        assert.deepStrictEqual(log.lines, [])
+        yield* configure({ staleAfter: "14 seconds" })
+        assert.lengthOf(log.lines, 1)
+        yield* configure({ heartbeat: "1 second", staleAfter: "10 seconds" })
+        assert.match(JSON.stringify(log.lines[1]), /rescue-stale looks too seldom/)
+        yield* configure({
+          heartbeat: "1 second",
+          staleAfter: "10 seconds",
+          lanes: { "rescue-stale": { interval: "4 seconds" } }
+        })
+        assert.lengthOf(log.lines, 2)
+      }).pipe(Effect.provide(log.layer))
   )
 })
