@@ -23,6 +23,8 @@ export interface Setting<A> {
   readonly example?: string | undefined
   /** Never shown, in an error neither. */
   readonly secret?: boolean | undefined
+  /** It is longer than this one, where both are read. */
+  readonly longerThan?: Setting<Duration.Duration> | undefined
   /** The value, or the rule that the text breaks. */
   readonly parse: (text: string) => Result.Result<A, string>
 }
@@ -87,6 +89,15 @@ export const read = Effect.fnUntraced(function* <Settings extends Readonly<Recor
     const { value } = yield* look(setting, flags[name])
     if (Result.isSuccess(value)) values[name] = value.success
     else faults.push(value.failure)
+  }
+  const valueOf = (wanted: Setting<any> | undefined): unknown =>
+    values[Object.keys(settings).find((name) => settings[name] === wanted) ?? ""]
+  for (const setting of Object.values(settings)) {
+    const [own, other] = [valueOf(setting), valueOf(setting.longerThan)]
+    if (!Duration.isDuration(own) || !Duration.isDuration(other) || Duration.isGreaterThan(own, other)) continue
+    faults.push(
+      `${setting.variable} is ${Duration.format(own)}: it is longer than ${setting.longerThan!.variable}, ${Duration.format(other)}`
+    )
   }
   if (faults.length > 0) return yield* new ConfigurationFault({ faults })
   return values as Values<Settings>

@@ -81,13 +81,16 @@ export const heartbeat = length(
   "5 seconds"
 )
 
-export const staleAfter = length(
-  "LANEKEEPER_STALE_AFTER",
-  "staleAfter",
-  "how long a worker may be silent before its jobs are rescued; longer than three heartbeats is wise",
-  lanes,
-  "30 seconds"
-)
+export const staleAfter = {
+  ...length(
+    "LANEKEEPER_STALE_AFTER",
+    "staleAfter",
+    "how long a worker may be silent before its jobs are rescued; longer than three heartbeats is wise",
+    lanes,
+    "30 seconds"
+  ),
+  longerThan: heartbeat
+} satisfies Setting<Duration.Duration>
 
 export const crashBudget = {
   variable: "LANEKEEPER_CRASH_BUDGET",

@@ -70,7 +70,7 @@ describe("lanekeeper config", () => {
       ])
       assert.strictEqual(of("LANEKEEPER_LEADERSHIP")?.fault, 'LANEKEEPER_LEADERSHIP is "vote": it is lock or lease')
       const together = yield* configured({ DATABASE_URL: url, LANEKEEPER_STALE_AFTER: "5 seconds" })
-      assert.match(together.faults, /it is longer than the heartbeat, 5s/)
+      assert.match(together.faults, /it is longer than LANEKEEPER_HEARTBEAT, 5s/)
     })
   )
 

@@ -129,6 +129,18 @@ describe("lanekeeper maintenance", () => {
   )
 
   test(
+    "refuses settings that do not go together, with all other faults and without a database [LK-M1]",
+    Effect.gen(function* () {
+      const { code, stderr } = yield* run(process.execPath, [main, "maintenance"], {
+        env: { DATABASE_URL: undefined, LANEKEEPER_STALE_AFTER: "5 seconds", LANEKEEPER_GRACE: "soon" }
+      })
+      assert.strictEqual(code, 78)
+      for (const fault of ["DATABASE_URL is not set", 'LANEKEEPER_GRACE is "soon"']) assert.include(stderr, fault)
+      assert.include(stderr, "LANEKEEPER_STALE_AFTER is 5s: it is longer than LANEKEEPER_HEARTBEAT, 5s")
+    })
+  )
+
+  test(
     "refuses what it cannot work with, all of it at once [LK-A14, LK-M1]",
     Effect.gen(function* () {
       const { url } = yield* TestDatabase
@@ -144,7 +156,7 @@ describe("lanekeeper maintenance", () => {
       })
       assert.deepStrictEqual(
         [short.code, short.stderr],
-        [78, "staleAfter (LANEKEEPER_STALE_AFTER) is 5s: it is longer than the heartbeat, 5s\n"]
+        [78, "LANEKEEPER_STALE_AFTER is 5s: it is longer than LANEKEEPER_HEARTBEAT, 5s\n"]
       )
     })
   )
