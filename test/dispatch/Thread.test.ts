@@ -10,7 +10,7 @@ import { layerWorker } from "../../src/roles/worker.ts"
 import { Store } from "../../src/store/Store.ts"
 import * as Thread from "../../src/Thread.ts"
 import { eventually } from "../support/eventually.ts"
-import { quietly } from "../support/quietly.ts"
+import { Lines } from "../lanes/world.ts"
 import { Compute } from "./threads/Compute.ts"
 
 const computing = (file: string, threads = 2) =>
@@ -24,7 +24,7 @@ const test = (
   sentence: string,
   body: Effect.Effect<void, unknown, Client | Store>,
   file = "./threads/compute.thread.ts"
-) => it.live(sentence, () => quietly(body.pipe(Effect.provide(computing(file)))))
+) => it.live(sentence, () => body.pipe(Effect.provide(computing(file)), Effect.provide(new Lines().layer)))
 
 const becomes = Effect.fnUntraced(function* (id: JobId, place: Place) {
   const store = yield* Store
