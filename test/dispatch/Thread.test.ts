@@ -24,7 +24,7 @@ const test = (
   sentence: string,
   body: Effect.Effect<void, unknown, Client | Store>,
   file = "./threads/compute.thread.ts"
-) => it.live(sentence, () => body.pipe(Effect.provide(computing(file)), Effect.provide(new Lines().layer)))
+) => it.live(sentence, () => body.pipe(Effect.provide(computing(file).pipe(Layer.provideMerge(new Lines().layer)))))
 
 const becomes = Effect.fnUntraced(function* (id: JobId, place: Place) {
   const store = yield* Store
