@@ -61,11 +61,15 @@ const make = Effect.fn("EmbeddedPostgres.make")(function* (
   )
   const binaries = yield* attempt("find the server's binaries", () => Binaries.find(options.binaries, instance, user))
   yield* attempt("initialise the data folder", () => Server.initialise(binaries, instance, user, password))
-  const server = yield* Effect.acquireRelease(
-    attempt("start the server", () => Server.start(binaries, instance, user, options.settings ?? {})),
-    (server) => Effect.promise(() => Server.stop(server))
-  )
+  const start = (port?: number) =>
+    attempt("start the server", () => Server.start(binaries, instance, user, options.settings ?? {}, port))
+  let server: Server.Server = yield* Effect.acquireRelease(start(), () => Effect.promise(() => Server.stop(server)))
   return {
+    restart: Effect.fnUntraced(function* (how, meanwhile) {
+      yield* Effect.promise(() => Server.stop(server, how))
+      yield* meanwhile ?? Effect.void
+      server = yield* Effect.uninterruptible(start(server.port))
+    }),
     url: Redacted.make(`postgres://postgres:${password}@127.0.0.1:${server.port}/postgres`),
     port: server.port,
     directory: instance.data
@@ -78,6 +82,14 @@ export class EmbeddedPostgres extends Context.Service<
     /** Connects as the superuser `postgres`. */
     readonly url: Redacted.Redacted<string>
     readonly port: number
+    /**
+     * Stops the server, `fast` as an operator does or `immediate` as if it had crashed, and starts it again on the same
+     * port and data, when `meanwhile` is done.
+     */
+    readonly restart: (
+      how: "fast" | "immediate",
+      meanwhile?: Effect.Effect<void>
+    ) => Effect.Effect<void, EmbeddedPostgresError>
     /** The data folder: under `Options.directory`, or in the temporary folder when the server's user cannot reach that. */
     readonly directory: string
   }

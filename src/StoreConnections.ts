@@ -51,6 +51,7 @@ const settingsOf = (budget: ConnectionBudget, config: PgClient.PgClientConfig): 
   applicationName: budget.name,
   maxConnections: budget.connections,
   minConnections: 0,
+  keepAlive: "5 seconds", // one that is idle behind a dead network is told so within 15
   idleTimeout: "1 minute", // lanes come back every few seconds, whatever the client's own pool does meanwhile
   multiplex: false, // a statement that shares its connection cannot be cancelled
   startupParameters: {

@@ -36,6 +36,8 @@ const connects = Metric.counter("lanekeeper.listener.connects", {
   incremental: true
 })
 
+const longestSend = "5 seconds" // a connection that fell silent is given up: what it did not say costs a poll
+
 const moment = "5 millis" // notifications a listener can tell apart; well under what a claim takes
 
 const beat = "" // as a notification: a queue has a name
@@ -93,7 +95,7 @@ const makePostgres = Effect.fnUntraced(function* ({ directUrl, schema }: Postgre
     outstanding.clear()
     if (payloads.length === 0) return
     yield* sql.unsafe(`SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload`, [channel, texts(payloads)])
-  }).pipe(Effect.ignore)
+  }).pipe(Effect.timeoutOption(longestSend), Effect.ignore)
 
   // The first of a burst goes out at once, the rest together.
   yield* some.await.pipe(

@@ -65,6 +65,19 @@ const sweep = (directory: string) =>
 const isRoot = process.getuid?.() === 0
 
 describe.concurrent("EmbeddedPostgres", () => {
+  it.live("starts again on its port and data, stopped or as if it had crashed", () =>
+    Effect.gen(function* () {
+      const { port, restart, url } = yield* EmbeddedPostgres.make({ directory: yield* temporaryFolder })
+      yield* query(url, "CREATE TABLE kept (how text)")
+      for (const how of ["fast", "immediate"] as const) {
+        yield* query(url, `INSERT INTO kept VALUES ('${how}')`)
+        yield* restart(how, Effect.asVoid(Effect.orDie(Effect.flip(query(url, "SELECT 1")))))
+      }
+      assert.deepStrictEqual(yield* query(url, "SELECT how FROM kept"), [{ how: "fast" }, { how: "immediate" }])
+      assert.strictEqual(new URL(Redacted.value(url)).port, `${port}`)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("runs a real server on loopback for as long as its scope, and leaves nothing", () =>
     Effect.gen(function* () {
       const directory = yield* temporaryFolder

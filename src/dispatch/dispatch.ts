@@ -25,6 +25,7 @@ import { claiming } from "./claiming.ts"
 import { heartbeat } from "./heartbeat.ts"
 import { Notebook } from "./Notebook.ts"
 import { Outcomes } from "./Outcomes.ts"
+import { patienceOf, patient } from "./patient.ts"
 import { Pulse } from "./Pulse.ts"
 import { patience, Rooms } from "./Rooms.ts"
 import type { Settings } from "./Settings.ts"
@@ -37,7 +38,6 @@ export const connections = 3 // a claim, what came of others, a beat: none waits
 const budget = {
   name: "lanekeeper worker",
   connections,
-  statementTimeout: Duration.seconds(30),
   lockTimeout: Duration.seconds(5)
 }
 
@@ -61,7 +61,9 @@ export const dispatch = Effect.fnUntraced(function* (
 ) {
   const wakeup = yield* Wakeup
   const clock = yield* Clock.Clock
-  const store = yield* Effect.orDie((yield* StoreConnections).open(budget))
+  const statementTimeout = patienceOf(liveness.heartbeat)
+  const opened = yield* Effect.orDie((yield* StoreConnections).open({ ...budget, statementTimeout }))
+  const store = patient(opened, statementTimeout)
   const fork = yield* FiberSet.makeRuntime<never>()
   const now = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
 

@@ -49,11 +49,12 @@ export const start = async (
   binaries: Binaries,
   instance: Instance,
   user: ServerUser.ServerUser | undefined,
-  settings: Readonly<Record<string, string>>
+  settings: Readonly<Record<string, string>>,
+  port?: number
 ): Promise<Server> => {
   const attempts = 5 // another process may take the free port between our look and the server's
   for (let attempt = 1; ; attempt++) {
-    const server = await launch(binaries, instance, user, settings)
+    const server = await launch(binaries, instance, user, settings, port ?? (await freePort()))
     const failure = await untilReady(server, instance)
     if (failure === undefined) return server
     await stop(server)
@@ -67,9 +68,9 @@ const launch = async (
   binaries: Binaries,
   instance: Instance,
   user: ServerUser.ServerUser | undefined,
-  settings: Readonly<Record<string, string>>
+  settings: Readonly<Record<string, string>>,
+  port: number
 ): Promise<Server> => {
-  const port = await freePort()
   const given = { ...settings, listen_addresses: "127.0.0.1", unix_socket_directories: "", port: String(port) }
   const args = Object.entries(given).flatMap(([name, value]) => ["-c", `${name}=${value}`])
   const log = await Fs.open(logOf(instance), "w")
@@ -99,14 +100,15 @@ const untilReady = async (server: Server, instance: Instance) => {
   return (await Fs.readFile(logOf(instance), "utf8")).trim() || "it did not become ready within a minute"
 }
 
-/** Stops by fast shutdown, and by force when that takes too long. */
-export const stop = async (server: Server) => {
+/** Stops by fast shutdown, and by force when that takes too long; or at once, as if it had crashed. */
+export const stop = async (server: Server, how: "fast" | "immediate" = "fast") => {
   for (const [signal, grace] of [
     ["SIGINT", 10_000],
     ["SIGQUIT", 5_000],
     ["SIGKILL", 5_000]
   ] as const) {
     if (hasEnded(server)) return
+    if (how === "immediate" && signal === "SIGINT") continue
     const ended = once(server.process, "exit")
     server.process.kill(signal)
     const patience = new AbortController()

@@ -87,7 +87,7 @@ describe("lanekeeper worker", () => {
     "beats, claims and finishes while its handlers hold all the connections they have, and takes no more than it says [LK-F7, LK-G2, LK-K8]",
     Effect.gen(function* () {
       const sql = yield* PgClient
-      yield* sql`CREATE TABLE transfer (job text PRIMARY KEY, attempt int)`
+      yield* sql`CREATE TABLE transfer (job text, attempt int)`
       yield* enqueue("transfer", 10)
       const worker = yield* startWorker({ HOLDS: "yes", LANEKEEPER_POOL: "9", LANEKEEPER_HEARTBEAT: "100 millis" })
       yield* untilSaid(worker, "started", 2) // the two that have a connection; eight wait for one

@@ -185,19 +185,45 @@ describe("A worker's heartbeat", () => {
     )
   )
 
-  it.effect("keeps a lease whose claim is on its way, however long that takes [LK-C9]", () =>
+  it.effect("keeps a lease whose claim is on its way, for as long as it waits for it [LK-C9]", () =>
     inWorld(
       Effect.fnUntraced(function* ({ store, watched, worker }) {
         const answer = yield* Deferred.make<void>()
         watched.after = (name) => (name === "claim" ? Deferred.await(answer) : Effect.void)
         yield* many(1)
-        yield* worker(idle)
-        yield* elapse("1 minute")
+        yield* worker(idle, { heartbeat: Duration.millis(200) })
+        yield* elapse("4 seconds")
         assert.strictEqual(yield* count(store, "running"), 1)
         assert.strictEqual(watched.count("release"), 0)
         yield* Deferred.succeed(answer, undefined)
         yield* elapse("1 second")
         assert.strictEqual(yield* count(store, "completed"), 1)
+      })
+    )
+  )
+
+  it.effect("gives up a claim that is never answered, and gives its jobs back [LK-C9, LK-P1]", () =>
+    inWorld(
+      Effect.fnUntraced(function* ({ store, watched, worker }) {
+        watched.after = (name) => (name === "claim" && watched.count("claim") === 1 ? Effect.never : Effect.void)
+        yield* many(1)
+        yield* worker(idle)
+        yield* elapse("9 seconds")
+        assert.strictEqual(watched.count("claim"), 1)
+        yield* elapse("15 seconds")
+        assert.strictEqual(watched.count("release"), 1)
+        assert.strictEqual(yield* count(store, "completed"), 1)
+      })
+    )
+  )
+
+  it.effect("sends an idle store about one statement a second [LK-F10]", () =>
+    inWorld(
+      Effect.fnUntraced(function* ({ watched, worker }) {
+        yield* worker(idle)
+        const before = watched.calls.length
+        yield* elapse("10 minutes")
+        assert.isAtMost((watched.calls.length - before) / 600, 1.25)
       })
     )
   )

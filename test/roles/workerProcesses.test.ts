@@ -1,5 +1,6 @@
 /** Workers as processes, through what happens to processes: killed, frozen, told to stop, poisoned. */
 import { assert, describe } from "@effect/vitest"
+import { PgClient } from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
 import { Client } from "../../src/Client.ts"
 import { Wakeup } from "../../src/Wakeup.ts"
@@ -67,6 +68,24 @@ describe("Workers", () => {
       yield* enqueue("noop")
       yield* (yield* Wakeup).poke(["default"])
       yield* untilPlaces({ completed: 21 })
+    })
+  )
+
+  test(
+    "undo what a handler wrote in the transaction of its job's end, when the job was another's by then [LK-G1, LK-G2]",
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      yield* sql`CREATE TABLE transfer (job text, attempt int)`
+      const [id] = yield* enqueue("transfer")
+      const slow = yield* startWorker({ HOLDS: "yes", LANEKEEPER_HEARTBEAT: "9 seconds" })
+      yield* untilSaid(slow, "started", 1)
+      yield* rescue(slow)
+      yield* startWorker()
+      yield* untilPlaces({ completed: 1 })
+      yield* slow.signal("SIGUSR2")
+      yield* slow.says("came too late and was refused")
+      assert.deepStrictEqual(yield* sql`SELECT * FROM transfer`, [{ job: id, attempt: 2 }])
+      assert.deepStrictEqual(yield* ends, { "rescued 1": 1, "completed 2": 1 })
     })
   )
 

@@ -38,13 +38,14 @@ const make = Effect.fn("TestDatabase.make")(function* (template: string) {
   yield* Effect.acquireRelease(admin.query(`CREATE DATABASE ${name} TEMPLATE ${template}`), () =>
     Effect.orDie(admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
   )
-  const url = urlTo(name)
-  return {
-    name,
-    url,
-    connect: PgConnection.make({ url: Redacted.make(url) }),
-    client: (options) => Layer.build(PgClient.layer({ ...options, url: Redacted.make(options?.url ?? url) }))
-  } satisfies TestDatabase["Service"]
+  return at(name, urlTo(name))
+})
+
+const at = (name: string, url: string): TestDatabase["Service"] => ({
+  name,
+  url,
+  connect: PgConnection.make({ url: Redacted.make(url) }),
+  client: (options) => Layer.build(PgClient.layer({ ...options, url: Redacted.make(options?.url ?? url) }))
 })
 
 export class TestDatabase extends Context.Service<
@@ -66,6 +67,9 @@ export class TestDatabase extends Context.Service<
 
   /** The same without any schema. */
   static readonly layerEmpty = this.from(() => "template0")
+
+  /** One that is there, on a server of the test's own. */
+  static readonly at = (name: string, url: string) => Layer.succeed(this, at(name, url))
 
   private static from(template: () => string) {
     const database = Layer.effect(

@@ -6,6 +6,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 export const makeNetwork = Effect.fnUntraced(function* (url: string) {
   const target = new URL(url)
   const sockets = new Set<Socket>()
+  const forgotten = new WeakSet<Socket>()
   let state: "mended" | "cut" | "black hole" = "mended"
   const server = createServer((near) => {
     if (state === "cut") return void near.destroy()
@@ -15,10 +16,10 @@ export const makeNetwork = Effect.fnUntraced(function* (url: string) {
       [far, near]
     ] as const) {
       sockets.add(from)
-      from.on("data", (chunk) => state === "black hole" || to.write(chunk)) // what falls in does not come out
+      from.on("data", (chunk) => state === "black hole" || forgotten.has(from) || to.write(chunk)) // what falls in does not come out
       from.on("close", () => {
         sockets.delete(from)
-        if (state !== "black hole") to.destroy()
+        if (state !== "black hole" && !forgotten.has(from)) to.destroy()
       })
       from.on("error", () => {}) // the other end hears of it by the close
     }
@@ -46,6 +47,10 @@ export const makeNetwork = Effect.fnUntraced(function* (url: string) {
     /** Nothing arrives any more, and nobody is told. */
     blackHole: Effect.sync(() => {
       state = "black hole"
+    }),
+    /** What is connected falls into a black hole for good, and new connections work: a router that lost its table. */
+    forget: Effect.sync(() => {
+      for (const socket of sockets) forgotten.add(socket)
     }),
     /** New connections work. Those that lost something are broken by then. */
     mend: Effect.sync(() => {

@@ -8,24 +8,31 @@ import type * as Scope from "effect/Scope"
 import { join } from "node:path"
 import type { Client } from "../../src/Client.ts"
 import type { JobId } from "../../src/domain/Job.ts"
+import type { EmbeddedPostgres } from "../../src/EmbeddedPostgres.ts"
 import * as Lanekeeper from "../../src/Lanekeeper.ts"
 import { Store } from "../../src/store/Store.ts"
 import type { Wakeup } from "../../src/Wakeup.ts"
 import { eventually } from "./eventually.ts"
+import { layerOwnServer } from "./ownServer.ts"
 import { main, root, type Running, start } from "./processes.ts"
 import { TestDatabase } from "./TestDatabase.ts"
 
 export const workerApp = join(root, "test/support/workerApp.ts")
 
-const ground = Lanekeeper.layerClient.pipe(
-  Layer.provideMerge(Lanekeeper.layerPostgres()),
-  Layer.provideMerge(TestDatabase.layer)
-)
+const ground = Lanekeeper.layerClient.pipe(Layer.provideMerge(Lanekeeper.layerPostgres()))
 
-export const test = (
-  sentence: string,
-  body: Effect.Effect<void, unknown, Client | PgClient | Store | TestDatabase | Wakeup | Scope.Scope>
-) => it.live(sentence, () => body.pipe(Effect.scoped, Effect.provide(ground)), 60_000)
+type Ground = Client | PgClient | Store | TestDatabase | Wakeup | Scope.Scope
+
+export const test = (sentence: string, body: Effect.Effect<void, unknown, Ground>) =>
+  it.live(
+    sentence,
+    () => body.pipe(Effect.scoped, Effect.provide(Layer.provideMerge(ground, TestDatabase.layer))),
+    60_000
+  )
+
+/** On a server of its own. */
+export const testOnServer = (sentence: string, body: Effect.Effect<void, unknown, Ground | EmbeddedPostgres>) =>
+  it.live(sentence, () => body.pipe(Effect.scoped, Effect.provide(Layer.provideMerge(ground, layerOwnServer))), 60_000)
 
 /** With `HOLDS` its handlers of `held` go on until it gets SIGUSR2. */
 export const startWorker = Effect.fnUntraced(function* (env: Readonly<Record<string, string>> = {}) {
