@@ -94,6 +94,14 @@ export interface Findings {
   readonly damage: Readonly<Record<string, number>>
 }
 
+/** What became of one index. */
+export interface MendedIndex {
+  readonly index: string
+  readonly outcome: "rebuilt" | "dropped" | "left"
+  /** Why it was left. */
+  readonly reason: string | null
+}
+
 export interface Upkeep {
   /** Empties what is drained and moves on what keeps a little of it alive. Without work it is one statement. */
   readonly reclaim: (options: { readonly limit: number }) => Effect.Effect<Reclaimed, SqlError>
@@ -132,4 +140,7 @@ export interface Upkeep {
   readonly readyQueues: Effect.Effect<ReadonlyArray<string>, SqlError>
   /** Tells other processes, on this store's own connections, that these queues have ready jobs. */
   readonly announce: (queues: ReadonlyArray<string>) => Effect.Effect<void, SqlError>
+
+  /** Drops what rebuilding left behind, and rebuilds at most one index that is invalid or mostly air. */
+  readonly mendIndex: Effect.Effect<ReadonlyArray<MendedIndex>, SqlError>
 }

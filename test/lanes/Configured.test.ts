@@ -23,7 +23,9 @@ describe("The options of lanes", () => {
           ["stats", "hygiene", 15_000, 1],
           ["reconcile", "hygiene", 60_000, 256],
           ["outbox", "hygiene", 1_000, 256],
-          ["liveness", "hygiene", 60_000, 1_000]
+          ["liveness", "hygiene", 60_000, 1_000],
+          ["indexes", "hygiene", 1_200_000, 1],
+          ["hook", "hygiene", 60_000, 1]
         ]
       )
       assert.deepInclude(configured, {

@@ -127,6 +127,7 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     findings: Effect.sync(upkeep.findings),
     readyQueues: Effect.suspend(at(upkeep.readyQueues)),
     announce: () => Effect.void,
+    mendIndex: Effect.succeed([]),
     place: at(reads.place),
     show: at(reads.show),
     page: at(reads.page)

@@ -210,6 +210,13 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
       }
       assert.isTrue(Option.isSome(yield* store.findings))
 
+      yield* byHand("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'lanekeeper.timed_due'::regclass")
+      const [{ version }] = (yield* byHand("SELECT current_setting('server_version_num')::int AS version")) as [
+        { readonly version: number }
+      ]
+      const [mended] = yield* store.mendIndex
+      assert.strictEqual(mended!.outcome, version >= 170_000 ? "rebuilt" : "left", mended!.reason ?? "")
+
       yield* owner.declareDead(yield* owner.register("vanished"), 0)
       assert.isAbove(yield* store.trimWorkers({ after: Duration.zero, limit: 10 }), 0)
       assert.deepStrictEqual(yield* store.retire({ limit: 10 }), { dead: 0, keys: 0, notes: 0 })
