@@ -177,6 +177,17 @@ export interface Serves {
   readonly queues: ReadonlyArray<string>
 }
 
+/** What a process is, for those who look. */
+export interface About {
+  readonly role: "worker" | "maintenance"
+  /** Of the release it runs. */
+  readonly version: string
+  /** The name under which it would lead. */
+  readonly holder: string
+  /** The lanes it would run then. */
+  readonly lanes: ReadonlyArray<string>
+}
+
 export interface WorkerRow {
   readonly id: WorkerId
   readonly name: string
@@ -359,9 +370,13 @@ export class Store extends Context.Service<
     readonly unpause: (queue: string) => Effect.Effect<void, SqlError>
     readonly pausedQueues: Effect.Effect<ReadonlyArray<string>, SqlError>
 
-    /** Readers are told what a worker says it serves; claims ask for themselves. */
-    readonly register: (name: string, serves?: Serves) => Effect.Effect<WorkerId, SqlError>
+    /**
+     * Begins a row for this process, which its beats keep alive. Readers are told what a worker says it serves; claims
+     * ask for themselves. Who says nothing about itself is a worker.
+     */
+    readonly register: (name: string, serves?: Serves, about?: About) => Effect.Effect<WorkerId, SqlError>
     readonly beat: (worker: WorkerId) => Effect.Effect<Beat, SqlError>
+    /** Those that claim. `processes` has those that only maintain, too. */
     readonly workers: Effect.Effect<ReadonlyArray<WorkerRow>, SqlError>
     /**
      * Declares a worker dead if it has not beaten since `beats`. From then on its beats and claims are refused.

@@ -94,6 +94,19 @@ export interface Findings {
   readonly damage: Readonly<Record<string, number>>
 }
 
+/** A process that said it is there. */
+export interface ProcessRow {
+  readonly id: bigint
+  readonly name: string
+  readonly role: string
+  readonly version: Option.Option<string>
+  /** The lanes it runs, or would. */
+  readonly lanes: ReadonlyArray<string>
+  readonly leads: boolean
+  readonly beatAge: Duration.Duration
+  readonly declaredDead: boolean
+}
+
 /** What became of one index. */
 export interface MendedIndex {
   readonly index: string
@@ -114,6 +127,9 @@ export interface Upkeep {
     readonly after: Duration.Duration
     readonly limit: number
   }) => Effect.Effect<number, SqlError>
+
+  /** Everybody who registered and has not been forgotten. */
+  readonly processes: Effect.Effect<ReadonlyArray<ProcessRow>, SqlError>
 
   /** Counts once and keeps the figures. `false`: somebody else just did. */
   readonly takeStats: Effect.Effect<boolean, SqlError>

@@ -388,7 +388,7 @@ describe("Maintenance", () => {
       yield* Effect.forkScoped(run(yield* Deferred.make<void>()))
       yield* TestClock.adjust("60 seconds")
       assert.isAbove(calls, 60 * 4)
-      assert.isBelow(calls + 60, 60 * 8.5)
+      assert.isBelow(calls + 60, 60 * 8.75)
     })
   )
 

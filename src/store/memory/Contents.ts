@@ -8,7 +8,7 @@ import type { EndState, Expiry } from "../../domain/Attempt.ts"
 import type { EventId, EventType } from "../../domain/Event.ts"
 import { type JobId, numberOf, type Place, places } from "../../domain/Job.ts"
 import type { Note } from "../../domain/Note.ts"
-import type { LaneRun, LeaseId, Moved, MoveResult, Serves, WorkerId } from "../Store.ts"
+import type { About, LaneRun, LeaseId, Moved, MoveResult, Serves, WorkerId } from "../Store.ts"
 import type { QueueStats } from "../Upkeep.ts"
 import * as Option from "effect/Option"
 
@@ -69,6 +69,7 @@ export interface Worker {
   readonly id: WorkerId
   readonly name: string
   readonly serves: Serves | undefined
+  readonly about: About | undefined
   beats: number
   beatAt: Time
   dead: boolean

@@ -58,11 +58,20 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
       ])
       return rows.map(({ id }) => id).toSorted((a, b) => Number(a - b))
     }),
-    register: (name, serves) =>
+    register: (name, serves, about) =>
       Effect.map(
         sql.unsafe<{ readonly id: WorkerId }>(
-          `INSERT INTO ${schema}.worker (name, kinds, queues) VALUES ($1, $2, $3) RETURNING id`,
-          [name, serves === undefined ? null : texts(serves.kinds), serves === undefined ? null : texts(serves.queues)]
+          `INSERT INTO ${schema}.worker (name, kinds, queues, role, holder, version, lanes)
+           VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id`,
+          [
+            name,
+            serves === undefined ? null : texts(serves.kinds),
+            serves === undefined ? null : texts(serves.queues),
+            about?.role ?? "worker",
+            about?.holder ?? null,
+            about?.version ?? null,
+            texts(about?.lanes ?? [])
+          ]
         ),
         ([row]) => row!.id
       ),
@@ -93,7 +102,7 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
       }>(
         `SELECT id, name, kinds, queues, beats::int, declared_dead_at IS NOT NULL AS "declaredDead",
            extract(epoch FROM clock_timestamp() - beat_at)::float8 * 1000 AS age
-         FROM ${schema}.worker ORDER BY id`
+         FROM ${schema}.worker WHERE role = 'worker' ORDER BY id`
       ),
       (rows) =>
         rows.map(({ age, kinds, queues, ...row }) => ({

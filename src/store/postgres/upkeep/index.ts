@@ -7,6 +7,7 @@ import { texts } from "../parameters.ts"
 import { quoted, type SchemaName, wakeChannel } from "../SchemaName.ts"
 import { lifting } from "./aging.ts"
 import { mending } from "./indexes.ts"
+import { attending } from "./presence.ts"
 import { reconciling } from "./reconcile.ts"
 import { retiring } from "./retention.ts"
 import { counting } from "./stats.ts"
@@ -21,6 +22,7 @@ export const upkeeping = (sql: PgClient, name: SchemaName, rescueWorker: Store["
     ...counting(sql, schema),
     ...lifting(sql, schema),
     ...mending(sql, schema),
+    ...attending(sql, schema),
     ...reconciling(sql, schema, rescueWorker),
     announce: (queues) => Effect.asVoid(sql.unsafe(notify, [wakeChannel(name), texts(queues)]))
   }
