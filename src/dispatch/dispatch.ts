@@ -27,7 +27,7 @@ import { Notebook } from "./Notebook.ts"
 import { Outcomes } from "./Outcomes.ts"
 import { patienceOf, patient } from "./patient.ts"
 import { Pulse } from "./Pulse.ts"
-import { patience, Rooms } from "./Rooms.ts"
+import { longestHeld, Rooms } from "./Rooms.ts"
 import type { Settings } from "./Settings.ts"
 import { watchEventLoop, watchUnhandled } from "./watching.ts"
 
@@ -197,7 +197,7 @@ export const dispatch = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(
     Effect.repeat(
       Effect.suspend(() => giveBack(now())),
-      Schedule.spaced(patience)
+      Schedule.spaced(longestHeld)
     )
   )
   const claimer = yield* Effect.forkScoped(

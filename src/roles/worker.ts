@@ -57,4 +57,5 @@ const requiring =
   <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, E, R | HandlesOf<K>> =>
     layer
 
-type HandlesOf<K extends Any> = [K] extends [never] ? never : Handles<K["name"]>
+/** One for each, so that the compiler names the one that is missing. */
+type HandlesOf<K extends Any> = K extends Any ? Handles<K["name"]> : never
