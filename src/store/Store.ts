@@ -405,13 +405,14 @@ export class Store extends Context.Service<
     readonly overdue: Effect.Effect<Overdue, SqlError>
 
     /**
-     * Gives their positions to events that can be seen by now, and forgets those older than `keep`: all of them, or, to
-     * keep what is `undelivered`, only the others. Nothing under a term that is not the last; the same for taking them.
+     * Gives their positions to events that can be seen by now, and forgets those older than `keep`; but none that wait to
+     * be delivered, while there is a `sink` for them here, or was anywhere within that time. Nothing under a term that is
+     * not the last; the same for taking them.
      */
     readonly tendEvents: (options: {
       readonly limit: number
       readonly keep: Duration.Duration
-      readonly undelivered: boolean
+      readonly sink: boolean
     }) => Effect.Effect<EventsTended, SqlError>
     /**
      * Those next to deliver, by position, the least tried first: nobody else is given them until they were refused, or

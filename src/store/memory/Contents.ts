@@ -110,6 +110,8 @@ export interface Contents {
   watch: { since: Time; lookedAt: Time }
   readonly laneRuns: Map<string, Omit<LaneRun, "age" | "took"> & { readonly startedAt: Time; readonly took: Time }>
   events: Array<Told>
+  /** When somebody last had somewhere to deliver events to. */
+  sinkSeen: Time
   numbers: { job: bigint; lease: bigint; worker: bigint; turn: number; event: bigint; position: bigint }
 }
 
@@ -127,6 +129,7 @@ export const make = (): Contents => ({
   watch: { since: -Infinity, lookedAt: -Infinity },
   laneRuns: new Map(),
   events: [],
+  sinkSeen: -Infinity,
   numbers: { job: 0n, lease: 0n, worker: 0n, turn: 0, event: 0n, position: 0n }
 })
 

@@ -63,6 +63,7 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     outbox: all,
     note: ["SELECT", "UPDATE", "DELETE"],
     outbox_mark: ["SELECT", "UPDATE"],
+    outbox_sink: ["SELECT", "UPDATE"],
     lease: ["SELECT", "UPDATE", "DELETE"],
     worker: all,
     leader: ["SELECT", "UPDATE"],
