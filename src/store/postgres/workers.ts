@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { makeId } from "../../domain/Job.ts"
 import type { LeaseId, Store, WorkerId } from "../Store.ts"
+import type { OpenLeases } from "./OpenLeases.ts"
 import { alone, lazily } from "./lazily.ts"
 import { int8s, texts } from "./parameters.ts"
 
@@ -21,7 +22,7 @@ type Workers =
 
 const any = (rows: ReadonlyArray<unknown>) => rows.length > 0
 
-export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Service"], Workers> => {
+export const workersAndQueues = (sql: PgClient, schema: string, open: OpenLeases): Pick<Store["Service"], Workers> => {
   const beatStatement = `
     WITH beat AS (
       UPDATE ${schema}.worker SET beat_at = clock_timestamp(), beats = beats + 1
@@ -81,9 +82,11 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
         readonly slot: number
         readonly cancelling: ReadonlyArray<bigint>
       }>(beatStatement, [worker, yield* alone(sql)])
+      const leases = rows.flatMap(({ id }) => (id === null ? [] : [id]))
+      open.known(leases)
       return {
         alive: rows.length > 0,
-        leases: rows.flatMap(({ id }) => (id === null ? [] : [id])),
+        leases,
         cancelling: rows
           .flatMap(({ cancelling, slot }) => cancelling.map((job) => ({ slot, job })))
           .toSorted((a, b) => Number(a.job - b.job))
