@@ -54,6 +54,7 @@ export interface Kind<
   readonly defaults: Defaults
   readonly maxPayloadBytes: number
   readonly keepLogs: number
+  readonly events: boolean
   readonly backoff: Schedule.Schedule<unknown, any>
   readonly onFailure: FailurePolicy<Failure["Type"]> | undefined
   readonly upgrade: (payload: unknown, version: number) => unknown
@@ -161,6 +162,11 @@ export interface MakeOptions<Payload, Output, Failure extends Schema.Top> {
   readonly upgrade?: ((payload: unknown, version: number) => unknown) | undefined
   /** Defaults to 1 MiB. A job says where large things are; it does not carry them. */
   readonly maxPayloadBytes?: number | undefined
+  /**
+   * Whether the end of each attempt is told to others, in a row that is written with it. Rescues and deaths always are.
+   * Defaults to false.
+   */
+  readonly events?: boolean | undefined
   /** How many of the last lines each attempt logs are kept with the job. Defaults to none. */
   readonly keepLogs?: number | undefined
 }
@@ -195,6 +201,7 @@ export const make = <
     defaults: defaultsOf(name, options),
     maxPayloadBytes: options.maxPayloadBytes ?? 1_048_576,
     keepLogs: options.keepLogs ?? 0,
+    events: options.events ?? false,
     backoff: options.backoff ?? Backoff.standard,
     onFailure: options.onFailure,
     upgrade: options.upgrade ?? ((payload: unknown) => payload)

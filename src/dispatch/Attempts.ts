@@ -12,7 +12,7 @@ import type { Ending } from "../domain/Attempt.ts"
 import type { JobId } from "../domain/Job.ts"
 import type { Handler } from "../Handlers.ts"
 import type { Publish } from "../JobEvents.ts"
-import type { Claimed, LeaseId, NewNote, Store, WorkerId } from "../store/Store.ts"
+import type { AttemptEnd, Claimed, LeaseId, NewNote, Store, WorkerId } from "../store/Store.ts"
 import type { Outcome } from "./Outcomes.ts"
 import type { Memory } from "./remembering.ts"
 import { endingOf, type Reach, runAttempt } from "./runAttempt.ts"
@@ -52,9 +52,11 @@ export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
   const stopping = yield* Deferred.make<void>()
   const running = new Set<Running>()
 
-  const endOf = ({ claimed: { attempt, id, lease }, startedAt }: Running, ending: Ending) => {
+  const endOf = ({ claimed, startedAt }: Running, ending: Ending): AttemptEnd => {
+    const { attempt, id, kind, lease, queue } = claimed
     const ran = Duration.nanos(clock.monotonicTimeNanosUnsafe() - startedAt)
-    return { id, lease, attempt, ran, ending }
+    const tell = options.handlers.get(kind)!.kind.events ? { kind, queue } : undefined
+    return { id, lease, attempt, ran, ending, tell }
   }
 
   const complete = (one: Running) =>

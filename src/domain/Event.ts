@@ -23,9 +23,13 @@ export interface Event {
 
 /**
  * `rescued`: `worker` and its `name`, for how long it had been silent (`silentMs`, null when nobody knows it any more),
- * how many `rescues` of the job that makes, and the `place` it went to. `died`: the `reason`, `failures`, `rescues`.
+ * how many `rescues` of the job that makes, and the `place` it went to. `died`: the `reason`, `failures`, `rescues`. The
+ * end of an attempt: `ranMs`, and its `error` or `reason` where it has one.
  */
-export type EventType = "rescued" | "died"
+export type EventType = Always | "completed" | "failed" | "snoozed" | "parked" | "released" | "cancelled"
+
+/** Told of every job. The others are ends of attempts, told of kinds that ask for it. */
+type Always = "rescued" | "died"
 
 /** A job to enqueue when another is rescued or dies. It is stored with that one, so that it needs no code by then. */
 export interface FollowUp {
@@ -36,4 +40,4 @@ export interface FollowUp {
   readonly details?: Readonly<Record<string, unknown>>
 }
 
-export type FollowUps = { readonly [Type in EventType]?: FollowUp }
+export type FollowUps = { readonly [Type in Always]?: FollowUp }

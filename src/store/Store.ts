@@ -119,6 +119,8 @@ export interface AttemptEnd {
   readonly attempt: number
   readonly ran: Duration.Duration
   readonly ending: Ending
+  /** Whether others are told, by an event that is written with it. A death always is. */
+  readonly tell?: { readonly kind: string; readonly queue: string } | undefined
 }
 
 /** What an attempt leaves for the ones after it. */

@@ -153,6 +153,26 @@ describe("Events of jobs", () => {
     }).pipe(Effect.scoped, Effect.provide(app(JobEvents.layer({ buffer: 8 }), 2)))
   )
 
+  it.effect("of each attempt are written for others where the kind asks for it [LK-G8]", () =>
+    Effect.gen(function* () {
+      const Loud = Job.make("loud", { payload: {}, events: true })
+      yield* Effect.gen(function* () {
+        const { id } = yield* Loud.enqueue({})
+        yield* elapse("5 seconds")
+        const [event] = yield* Stream.runCollect(Stream.take((yield* Client).events(), 1))
+        assert.deepInclude(event, { job: id, type: "completed", kind: "loud", attempt: 1 })
+      }).pipe(
+        Effect.provide(
+          layerWorker().pipe(
+            Layer.provide(Loud.handle(() => Effect.void)),
+            Layer.provideMerge(Client.layer),
+            Layer.provideMerge(Layer.fresh(layerMemory))
+          )
+        )
+      )
+    })
+  )
+
   it.effect("are read from the store by whoever was not there, from any position, and go on as they come [LK-G8]", () =>
     Effect.gen(function* () {
       const client = yield* Client

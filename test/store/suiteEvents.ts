@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import type { Event, FollowUp } from "../../src/domain/Event.ts"
 import { UnderTerm } from "../../src/store/Store.ts"
 import type { Test } from "./suite.ts"
-import { completed, died, hours, retried } from "./suiteWorld.ts"
+import { completed, died, endOf, hours, retried } from "./suiteWorld.ts"
 import type { World } from "./suiteWorld.ts"
 
 const budget = { limit: 100, crashBudget: 1 }
@@ -98,6 +98,26 @@ export const events = (test: Test): void => {
       yield* store.release(worker, [c!.lease])
       yield* store.cancel(scheduled!, "not wanted")
       assert.deepStrictEqual(yield* toldOf(world), [])
+    }))
+
+  test("tells of the end of an attempt that asks for it, with the end and once, and not twice of a death [LK-G8, LK-D8]", (world) =>
+    Effect.gen(function* () {
+      const { claim, store } = world
+      const tell = { kind: "mail", queue: "post" }
+      const { claimed, id, worker } = yield* world.running()
+      yield* store.finish(worker, [{ ...endOf(claimed, retried(Duration.zero)), tell }])
+      const [again] = (yield* claim(worker)).jobs
+      const end = { ...endOf(again!, { _tag: "Completed", output: 7 } as const), tell }
+      assert.deepStrictEqual(yield* store.finish(worker, [end]), ["accepted"])
+      assert.deepStrictEqual(yield* store.finish(worker, [end]), ["repeated"])
+      const { claimed: dying, id: dead, worker: other } = yield* world.running()
+      yield* store.finish(other, [{ ...endOf(dying, died), tell }])
+      assert.deepStrictEqual((yield* toldOf(world)).map(short), [
+        { type: "failed", job: id, attempt: 1, ranMs: 1, error: "no route" },
+        { type: "completed", job: id, attempt: 2, ranMs: 1 },
+        { type: "died", job: dead, attempt: 1, reason: "no such address", failures: 1, rescues: 0 }
+      ])
+      assert.deepStrictEqual((yield* store.beat(worker)).leases, [])
     }))
 
   test("enqueues the follow-up a job was enqueued with when it dies, and only then [LK-C7]", (world) =>

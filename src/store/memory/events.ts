@@ -26,7 +26,7 @@ export const tell = (
     delivered: false
   })
   const carried = (job.details ?? {}) as { readonly followUps?: FollowUps; readonly trace?: unknown }
-  const spec = carried.followUps?.[type]
+  const spec = type === "rescued" || type === "died" ? carried.followUps?.[type] : undefined
   if (spec === undefined || !isWhole(spec)) return
   const own = { ...spec.details, ...(carried.trace === undefined ? {} : { trace: carried.trace }) }
   enqueue(contents, now, [

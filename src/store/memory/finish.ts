@@ -4,7 +4,8 @@ import * as Duration from "effect/Duration"
 import type { Acceptance, Ending, EndState } from "../../domain/Attempt.ts"
 import type { Place } from "../../domain/Job.ts"
 import type { AttemptEnd, WorkerId } from "../Store.ts"
-import { bury } from "./events.ts"
+import { eventOf, isTold, toldOf } from "../told.ts"
+import { bury, tell } from "./events.ts"
 import { type Contents, type Job, put, putDelayed, putReady, type Time, writeAttempt } from "./Contents.ts"
 
 export const finish = (
@@ -24,6 +25,8 @@ const finishOne = (contents: Contents, now: Time, worker: WorkerId, end: Attempt
     job.attempt === end.attempt
   if (holds) {
     endAttempt(contents, now, worker, job, end.ending)
+    if (isTold(end))
+      tell(contents, now, job, eventOf(end.ending), storable(toldOf(end)) as Readonly<Record<string, unknown>>)
     return "accepted"
   }
   const said = job.history.some(

@@ -1,12 +1,14 @@
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Acceptance, Ending, EndState } from "../../domain/Attempt.ts"
-import { numberOf } from "../../domain/Job.ts"
+import { eventOf, isTold, toldOf } from "../told.ts"
+import { numberOf, slotOf } from "../../domain/Job.ts"
 import { storableText } from "../../domain/json.ts"
 import type { AttemptEnd, Store, WorkerId } from "../Store.ts"
 import type { OpenLeases } from "./OpenLeases.ts"
-import { int4s, int8s, jsons, texts } from "./parameters.ts"
+import { int2s, int4s, int8s, jsons, texts } from "./parameters.ts"
 
 const longest = 2 ** 31 - 1 // milliseconds that are stored of how long an attempt ran: 24 days
 
@@ -53,11 +55,38 @@ const later = (wait: Duration.Duration) =>
 export const finishing = (sql: PgClient, schema: string, open: OpenLeases): Pick<Store["Service"], "finish"> => {
   const statement = `SELECT ended, ended_attempts FROM ${schema}.end_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
 
-  const finish = Effect.fnUntraced(function* (worker: WorkerId, ends: ReadonlyArray<AttemptEnd>) {
+  const tellStatement = `
+    INSERT INTO ${schema}.outbox (type, job, attempt, slot, queue, kind, details)
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::int[], $4::smallint[], $5::text[], $6::text[], $7::jsonb[])`
+
+  /** Most ends are told to nobody, and pay nothing. Those that are go with their events, or not at all. */
+  const finish = (worker: WorkerId, ends: ReadonlyArray<AttemptEnd>) =>
+    Effect.flatMap(Effect.serviceOption(sql.transactionService), (joined) =>
+      ends.some(isTold)
+        ? sql.withTransaction(endAndTell(worker, ends, Option.isSome(joined)))
+        : end(worker, ends, Option.isSome(joined))
+    )
+
+  const endAndTell = Effect.fnUntraced(function* (worker: WorkerId, ends: ReadonlyArray<AttemptEnd>, joined: boolean) {
+    const answers = yield* end(worker, ends, joined)
+    const told = ends.filter((one, index) => answers[index] === "accepted" && isTold(one))
+    if (told.length === 0) return answers
+    yield* sql.unsafe(tellStatement, [
+      texts(told.map(({ ending }) => eventOf(ending))),
+      int8s(told.map(({ id }) => numberOf(id))),
+      int4s(told.map(({ attempt }) => attempt)),
+      int2s(told.map(({ id }) => slotOf(id))),
+      texts(told.map(({ tell }) => tell!.queue)),
+      texts(told.map(({ tell }) => tell!.kind)),
+      jsons(told.map(toldOf))
+    ])
+    return answers
+  })
+
+  const end = Effect.fnUntraced(function* (worker: WorkerId, ends: ReadonlyArray<AttemptEnd>, joined: boolean) {
     if (ends.length === 0) return []
     const said = ends.map(({ ending }) => say(ending))
     const numbers = ends.map(({ id }) => numberOf(id))
-    const joined = yield* Effect.serviceOption(sql.transactionService)
     const rows = yield* sql.unsafe<{
       readonly ended: ReadonlyArray<bigint> | null
       readonly ended_attempts: ReadonlyArray<number>
@@ -75,7 +104,7 @@ export const finishing = (sql: PgClient, schema: string, open: OpenLeases): Pick
       jsons(said.map(({ output }) => output)),
       texts(said.map(({ token }) => token ?? null)),
       texts(said.map(({ policy }) => policy ?? null)),
-      joined._tag === "Some" ? null : int8s(open.over(ends))
+      joined ? null : int8s(open.over(ends))
     ])
     // One job at most once: two attempts of it cannot both have been running.
     const ended = new Map(
