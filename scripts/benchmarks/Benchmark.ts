@@ -24,7 +24,8 @@ export interface Table {
 
 export interface Goal {
   readonly goal: string
-  readonly atLeast: number
+  readonly atLeast?: number
+  readonly atMost?: number
   readonly found: Figure
 }
 
@@ -70,9 +71,10 @@ export const print = ({ facts, goals, tables }: Report) =>
       .join("\n"),
     ...tables.map(printTable),
     goals
-      .map(({ atLeast, found, goal }) => {
-        const met = found.median >= atLeast
-        return `${met ? "met   " : "MISSED"}  ${goal}: ${written(found)}, wanted ${atLeast}`
+      .map(({ atLeast = 0, atMost = Infinity, found, goal }) => {
+        const met = found.median >= atLeast && found.median <= atMost
+        const wanted = atMost === Infinity ? `${atLeast}` : `at most ${atMost}`
+        return `${met ? "met   " : "MISSED"}  ${goal}: ${written(found)}, wanted ${wanted}`
       })
       .join("\n")
   ].join("\n\n")

@@ -1,6 +1,8 @@
 /** Lists the benchmarks. */
 import type { Benchmark } from "./Benchmark.ts"
 import { ceiling } from "./ceiling.ts"
+import { drain } from "./drain.ts"
 import { enqueue } from "./enqueue.ts"
+import { latency } from "./latency.ts"
 
-export const benchmarks: ReadonlyArray<Benchmark> = [ceiling, enqueue]
+export const benchmarks: ReadonlyArray<Benchmark> = [ceiling, enqueue, drain, latency]

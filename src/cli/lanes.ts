@@ -49,7 +49,6 @@ const described = (lane: Lane): typeof LaneShape.Type => ({
   lane: lane.name,
   class: lane.class,
   interval: Duration.toMillis(lane.interval),
-  quietHour: lane.quietHour ?? null,
   batch: lane.batch,
   budget: Duration.toMillis(lane.budget)
 })
@@ -77,7 +76,7 @@ const plain = ({ holder, leading, term }: Leader) => ({
 const rowOf = (lane: Lane): Readonly<Record<string, string>> => ({
   lane: lane.name,
   class: lane.class,
-  interval: lane.quietHour === undefined ? Duration.format(lane.interval) : "quiet hour",
+  interval: Duration.format(lane.interval),
   batch: lane.batch.toLocaleString("en"),
   budget: Duration.format(lane.budget)
 })

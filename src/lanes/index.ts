@@ -1,8 +1,6 @@
 /** Lists the lanes. Adding one is one file and one line here. */
 import type { Lane } from "./Lane.ts"
 import { aging } from "./aging.ts"
-import { hook } from "./hook.ts"
-import { indexes } from "./indexes.ts"
 import { liveness } from "./liveness.ts"
 import { outbox, outboxAtStart } from "./outbox.ts"
 import { promote } from "./promote.ts"
@@ -25,9 +23,7 @@ export const lanes: ReadonlyArray<Lane> = [
   stats,
   reconcile,
   outbox,
-  liveness,
-  indexes,
-  hook
+  liveness
 ]
 
 /** What every start does once, leading or not, in this order. */
