@@ -10,7 +10,7 @@ import type * as Redacted from "effect/Redacted"
 import { channels } from "./doctor/channels.ts"
 import { fine, type Finding, wrong } from "./doctor/Finding.ts"
 import { server } from "./doctor/server.ts"
-import { work } from "./doctor/work.ts"
+import { type KnownLane, work } from "./doctor/work.ts"
 import { gather } from "./store/postgres/facts.ts"
 import { storeOn } from "./store/postgres/index.ts"
 import * as Migrations from "./store/postgres/Migrations.ts"
@@ -24,7 +24,7 @@ export interface DoctorOptions {
   readonly schema?: string | undefined
   readonly directUrl?: Redacted.Redacted | undefined
   readonly leadership?: "lock" | "lease" | undefined
-  readonly lanes: ReadonlyArray<{ readonly name: string; readonly interval: Duration.Duration }>
+  readonly lanes: ReadonlyArray<KnownLane>
   /** Longer than this a worker may not be silent. Defaults to 30 seconds. */
   readonly staleAfter?: Duration.Input | undefined
   /** What holds a snapshot or a piece of storage for longer is told. Defaults to 1 minute. */

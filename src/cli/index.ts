@@ -3,11 +3,9 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
-import { readFileSync } from "node:fs"
 import { lanekeeper } from "./commands.ts"
+import { version } from "../version.ts"
 import { report, teardown } from "./ending.ts"
-
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"))
 
 lanekeeper.pipe(
   Command.run({ version }),

@@ -49,6 +49,7 @@ const described = (lane: Lane): typeof LaneShape.Type => ({
   lane: lane.name,
   class: lane.class,
   interval: Duration.toMillis(lane.interval),
+  quietHour: lane.quietHour ?? null,
   batch: lane.batch,
   budget: Duration.toMillis(lane.budget)
 })
@@ -76,7 +77,7 @@ const plain = ({ holder, leading, term }: Leader) => ({
 const rowOf = (lane: Lane): Readonly<Record<string, string>> => ({
   lane: lane.name,
   class: lane.class,
-  interval: Duration.format(lane.interval),
+  interval: lane.quietHour === undefined ? Duration.format(lane.interval) : "quiet hour",
   batch: lane.batch.toLocaleString("en"),
   budget: Duration.format(lane.budget)
 })

@@ -135,6 +135,7 @@ export const Lane = Schema.Struct({
   lane: Schema.String,
   class: Schema.String,
   interval: Schema.Finite,
+  quietHour: Nullable(Schema.Int),
   batch: Schema.Int,
   budget: Schema.Finite
 })

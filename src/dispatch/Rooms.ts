@@ -11,7 +11,7 @@ export interface RoomsOptions {
   readonly ask: (when: "now" | "soon") => void
 }
 
-export const patience = 1_000 // milliseconds: what was claimed ahead and has not started by then is a peer's to run
+export const longestHeld = 1_000 // milliseconds: what was claimed ahead and has not started by then is a peer's to run
 
 export class Rooms {
   private readonly rooms: ReadonlyMap<string, Room>
@@ -90,7 +90,7 @@ export class Rooms {
     const begun: Array<Claimed> = []
     const leases = new Set<LeaseId>()
     for (const room of this.rooms.values()) {
-      const isOver = (since: number) => now === undefined || now - since > patience
+      const isOver = (since: number) => now === undefined || now - since > longestHeld
       begun.push(...room.drop((_, isBegun, since) => isBegun && isOver(since)))
       const waiting = room.drop(({ lease }, isBegun, since) => !isBegun && isOver(since) && !this.beginning.has(lease))
       for (const { lease } of waiting) leases.add(lease)

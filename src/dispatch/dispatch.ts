@@ -17,7 +17,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import { rootMessage } from "../store/postgres/DatabaseError.ts"
 import { publisher } from "../JobEvents.ts"
 import * as Middleware from "../Middleware.ts"
-import { type Claimed, type LeaseId, Store, type WorkerId } from "../store/Store.ts"
+import { type About, type Claimed, type LeaseId, Store, type WorkerId } from "../store/Store.ts"
 import { StoreConnections } from "../StoreConnections.ts"
 import { type Poke, Wakeup } from "../Wakeup.ts"
 import * as Attempts from "./Attempts.ts"
@@ -27,7 +27,7 @@ import { Notebook } from "./Notebook.ts"
 import { Outcomes } from "./Outcomes.ts"
 import { patienceOf, patient } from "./patient.ts"
 import { Pulse } from "./Pulse.ts"
-import { patience, Rooms } from "./Rooms.ts"
+import { longestHeld, Rooms } from "./Rooms.ts"
 import type { Settings } from "./Settings.ts"
 import { watchEventLoop, watchUnhandled } from "./watching.ts"
 
@@ -52,6 +52,8 @@ export interface Liveness {
   readonly heartbeat: Duration.Duration
   readonly staleAfter: Duration.Duration
   readonly crashBudget: number
+  /** What others are told of this process. */
+  readonly about?: About | undefined
 }
 
 export const dispatch = Effect.fnUntraced(function* (
@@ -68,7 +70,7 @@ export const dispatch = Effect.fnUntraced(function* (
   const now = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
 
   const serves = { kinds: [...settings.handlers.keys()], queues: [...settings.queues.keys()] }
-  const join = store.register(settings.name, serves).pipe(
+  const join = store.register(settings.name, serves, liveness.about).pipe(
     Effect.tapError((error) => Effect.logWarning("Could not join and will try again", { reason: rootMessage(error) })),
     Effect.retry(again),
     Effect.orDie,
@@ -195,7 +197,7 @@ export const dispatch = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(
     Effect.repeat(
       Effect.suspend(() => giveBack(now())),
-      Schedule.spaced(patience)
+      Schedule.spaced(longestHeld)
     )
   )
   const claimer = yield* Effect.forkScoped(

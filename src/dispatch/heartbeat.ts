@@ -48,7 +48,9 @@ export interface HeartbeatOptions {
 export const heartbeat = Effect.fnUntraced(function* (options: HeartbeatOptions) {
   const { claims, every, staleAfter, store } = options
   const patience = Math.max(Duration.toMillis(staleAfter) - Duration.toMillis(every), Duration.toMillis(every))
-  let heardAt = yield* Clock.currentTimeMillis
+  const clock = yield* Clock.Clock
+  const now = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
+  let heardAt = now()
   let unsure = false
   let suspects: ReadonlySet<LeaseId> = new Set()
   let claimsThen = 0
@@ -56,11 +58,12 @@ export const heartbeat = Effect.fnUntraced(function* (options: HeartbeatOptions)
   const beat = Effect.gen(function* () {
     const worker = options.worker()
     const before = options.leases()
+    const askedAt = now()
     const { alive, cancelling, leases } = yield* Effect.timeoutOrElse(store.beat(worker), {
       duration: every,
       orElse: () => Effect.fail(new BeatTimeout())
     })
-    heardAt = yield* Clock.currentTimeMillis
+    heardAt = askedAt
     unsure = false
     if (!alive) {
       suspects = new Set()
@@ -86,14 +89,20 @@ export const heartbeat = Effect.fnUntraced(function* (options: HeartbeatOptions)
   })
 
   const missed = Effect.fnUntraced(function* (error: SqlError | BeatTimeout) {
-    const silence = (yield* Clock.currentTimeMillis) - heardAt
     const reason = error instanceof BeatTimeout ? error.message : rootMessage(error)
-    yield* Effect.logWarning("A heartbeat failed", { reason, silence: Duration.format(Duration.millis(silence)) })
-    if (silence < patience || unsure) return
+    const silence = Duration.format(Duration.millis(now() - heardAt))
+    yield* Effect.logWarning("A heartbeat failed", { reason, silence })
+  })
+
+  /** Beside the beat: one that hangs takes its time to be given up. */
+  const listening = Effect.gen(function* () {
+    const left = patience - (now() - heardAt)
+    if (left > 0 || unsure) return yield* Effect.sleep(left > 0 ? left : Duration.toMillis(every))
     unsure = true
     yield* Effect.logError("The store has not answered for so long that others may take the jobs: they are interrupted")
     options.unsure()
   })
+  yield* Effect.forkScoped(Effect.forever(listening))
 
   return yield* beat.pipe(
     Effect.catch(missed),

@@ -8,9 +8,16 @@ import type { PieceState } from "../store/Upkeep.ts"
 import { counted, rounded } from "../texts.ts"
 import { fine, type Finding, notice, orFine, wrong } from "./Finding.ts"
 
+export interface KnownLane {
+  readonly name: string
+  readonly interval: Duration.Duration
+  /** It runs in this hour of the day alone. */
+  readonly quietHour?: number | undefined
+}
+
 export interface WorkOptions {
   /** The lanes there are. */
-  readonly lanes: ReadonlyArray<{ readonly name: string; readonly interval: Duration.Duration }>
+  readonly lanes: ReadonlyArray<KnownLane>
   readonly staleAfter: Duration.Duration
   /** Those that have ready jobs. */
   readonly queues: ReadonlyArray<string>
@@ -21,14 +28,15 @@ const lateAfter = Duration.seconds(30) // lanes that users wait for look every 5
 export const work = Effect.fnUntraced(function* (options: WorkOptions) {
   const store = yield* Store
   const runs = yield* store.laneRuns
+  const leader = yield* store.leader
   const workers = yield* store.workers
   const alive = workers.filter(
     (row) => !row.declaredDead && Duration.isLessThanOrEqualTo(row.beatAge, options.staleAfter)
   )
   const paused = yield* store.pausedQueues
   return [
-    ...leadership(yield* store.leader, runs),
-    ...lanes(runs, options.lanes),
+    ...leadership(leader, runs),
+    ...lanes(runs, leader, options.lanes),
     ...overdue(yield* store.overdue),
     ...working(workers, alive),
     ...(yield* unserved(
@@ -56,10 +64,16 @@ const leadership = ({ holder, leading, term }: Leader, runs: ReadonlyArray<LaneR
   ]
 }
 
-const lanes = (runs: ReadonlyArray<LaneRun>, known: WorkOptions["lanes"]): ReadonlyArray<Finding> => {
-  const found = known.flatMap(({ interval, name }): ReadonlyArray<Finding> => {
+const lanes = (
+  runs: ReadonlyArray<LaneRun>,
+  { holder, leading }: Leader,
+  known: WorkOptions["lanes"]
+): ReadonlyArray<Finding> => {
+  const found = known.flatMap(({ interval, name, quietHour }): ReadonlyArray<Finding> => {
     const run = runs.find(({ lane }) => lane === name)
-    if (run === undefined || isStopped(run, interval)) {
+    const young = Option.isSome(holder) && Duration.isLessThan(leading, Duration.times(interval, 3))
+    if (run === undefined && (young || quietHour !== undefined)) return [] // its time may not have come yet
+    if (run === undefined || isStopped(run, quietHour === undefined ? interval : Duration.days(1))) {
       if (!isMaintained(runs)) return [] // one finding says it of all
       const last = run === undefined ? "never ran" : `ran last ${rounded(run.age)} ago`
       return [

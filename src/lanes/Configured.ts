@@ -4,7 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import * as Settings from "../Settings.ts"
+import { hook, running } from "./hook.ts"
 import { lanes as all } from "./index.ts"
+import { indexes } from "./indexes.ts"
 import type { Lane } from "./Lane.ts"
 
 export interface LaneOptions {
@@ -14,6 +16,10 @@ export interface LaneOptions {
   readonly staleAfter?: Duration.Input | undefined
   /** How many times a job may be rescued; one more and it is dead. Defaults to 3. */
   readonly crashBudget?: number | undefined
+  /** An Effect of your own, run every minute by the leader and given up after 30 seconds. Nothing by default. */
+  readonly hook?: Effect.Effect<unknown, unknown> | undefined
+  /** The hour of the day, by UTC, in which indexes are rebuilt. Defaults to 3. */
+  readonly quietHour?: number | undefined
   /** By name. What is not given is as `lanes` prints it. */
   readonly lanes?:
     | Readonly<Record<string, { readonly interval?: Duration.Input | undefined; readonly batch?: number | undefined }>>
@@ -62,6 +68,10 @@ export const configure = Effect.fnUntraced(function* (options: LaneOptions) {
   if (!Number.isInteger(crashBudget) || crashBudget < 0) {
     faults.push(`crashBudget (LANEKEEPER_CRASH_BUDGET) is ${crashBudget}: it is a whole number from 0`)
   }
+  const { quietHour = indexes.quietHour! } = options
+  if (!Number.isInteger(quietHour) || quietHour < 0 || quietHour > 23) {
+    faults.push(`quietHour is ${quietHour}: it is an hour of the day, from 0 to 23`)
+  }
   for (const name of Object.keys(options.lanes ?? {})) {
     if (!all.some((lane) => lane.name === name)) faults.push(`There is no lane "${name}": there are ${names}`)
   }
@@ -70,7 +80,13 @@ export const configure = Effect.fnUntraced(function* (options: LaneOptions) {
     if (!Number.isInteger(batch) || batch < 1 || batch > 10_000) {
       faults.push(`The batch of ${lane.name} is ${batch}: it is from 1 to 10,000`)
     }
-    return { ...lane, batch, interval: duration(`The interval of ${lane.name}`, interval) }
+    return {
+      ...lane,
+      batch,
+      interval: duration(`The interval of ${lane.name}`, interval),
+      ...(lane.quietHour === undefined ? {} : { quietHour }),
+      ...(lane.name === hook.name && options.hook !== undefined ? { body: running(options.hook) } : {})
+    }
   })
   if (faults.length > 0) return yield* new InvalidLaneOptions({ faults })
   if (Duration.isLessThan(staleAfter, Duration.times(heartbeat, 3))) {

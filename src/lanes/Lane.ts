@@ -42,6 +42,8 @@ export interface Lane {
   readonly apart?: true | undefined
   /** From the start of one run to the start of the next, give or take a tenth. */
   readonly interval: Duration.Duration
+  /** It runs in this hour of the day alone, by UTC. */
+  readonly quietHour?: number | undefined
   /** How many rows one batch takes. */
   readonly batch: number
   /** A run that has taken longer begins no further batch. */
@@ -169,6 +171,7 @@ export const loop = Effect.fnUntraced(function* (lane: Lane, { onRun, stopping }
   /** Answers with how long to wait for the next run. */
   const run = Effect.gen(function* () {
     const started = yield* Clock.currentTimeMillis
+    if (!isItsHour(lane, started)) return yield* jittered(lane.interval)
     const lateness = Duration.millis(Math.max(0, started - (due ?? started)))
     due = started + Duration.toMillis(lane.interval)
     const report = yield* runOnce(lane, stopping)
@@ -202,6 +205,9 @@ export const loop = Effect.fnUntraced(function* (lane: Lane, { onRun, stopping }
     Effect.raceFirst(Effect.andThen(Deferred.await(stopping), idle.await))
   )
 })
+
+export const isItsHour = ({ quietHour }: Lane, millis: number): boolean =>
+  quietHour === undefined || new Date(millis).getUTCHours() === quietHour
 
 const pause = (lane: Lane, { drained, error, failures, took }: Ran): Effect.Effect<Duration.Duration> => {
   if (error !== null) {

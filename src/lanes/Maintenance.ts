@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { Sink } from "../Events.ts"
 import { LeaderElection } from "../LeaderElection.ts"
+import { describe, Presence } from "../Presence.ts"
 import { applicationName, Role } from "../Role.ts"
 import * as Settings from "../Settings.ts"
 import { type LaneRun, Store } from "../store/Store.ts"
@@ -62,6 +63,8 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions, role: Rol
   const stores = yield* StoreConnections
   const context = yield* Effect.context<Wakeup | Store>()
   const wakeup = Context.get(context, Wakeup)
+  const own = Context.get(context, Store)
+  const presence = new Presence(own, describe(role, lanes))
   const runs = new Map<string, Ran & { readonly startedAt: number; readonly succeededAt: number | undefined }>()
   let busy = false
 
@@ -103,7 +106,10 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions, role: Rol
     const keep = makeKeeper()
     const keeping = keep.pipe(Effect.delay(keepRunsEvery), Effect.repeat(Schedule.forever))
     const untold = Effect.andThen(Effect.raceFirst(keeping, Deferred.await(stopping)), keep)
-    yield* Effect.all([loops, crew.name === "hygiene" ? untold : Effect.void], { concurrency: 2 }).pipe(
+    const besides = crew.name === "hygiene" ? untold : Effect.void
+    if (crew.name === "user-visible") presence.speakThrough(store)
+    yield* Effect.all([loops, besides], { concurrency: 2 }).pipe(
+      Effect.ensuring(Effect.sync(() => presence.speakThrough(own))),
       Effect.provideService(Store, store),
       Effect.provideService(Wakeup, wakingOn(store))
     )
@@ -125,6 +131,10 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions, role: Rol
     }
     yield* loop(following, { stopping, onRun: () => Effect.void })
   }, Effect.provideContext(context))
+
+  /** A worker has a row already, and beats for itself. */
+  const attending = (stopping: Deferred.Deferred<void>) =>
+    role === "maintenance" ? presence.keep(configured.heartbeat, stopping) : Effect.void
 
   const run = Effect.fn("Maintenance.run")(
     function* (stopping: Deferred.Deferred<void>) {
@@ -149,7 +159,10 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions, role: Rol
         Effect.catchDefect((defect) => Effect.logError("Maintenance failed and begins again", defect)),
         Effect.repeat({ schedule: Schedule.spaced("1 second"), until: () => Deferred.isDoneUnsafe(stopping) })
       )
-      yield* Effect.all([Effect.raceFirst(campaign, patience), relaying(stopping)], { concurrency: 2, discard: true })
+      yield* Effect.all([Effect.raceFirst(campaign, patience), relaying(stopping), attending(stopping)], {
+        concurrency: 3,
+        discard: true
+      })
     },
     Effect.provideService(Role, role)
   )

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { Store } from "../store/Store.ts"
 import { counted, type Lane } from "./Lane.ts"
 
-const interval = Duration.seconds(5)
+const interval = Duration.seconds(10)
 const step = Duration.subtract(Duration.minutes(1), interval) // with the wait for the next run it is a minute
 
 const body = Effect.fnUntraced(function* (limit: number) {

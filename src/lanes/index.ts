@@ -1,6 +1,8 @@
 /** Lists the lanes. Adding one is one file and one line here. */
 import type { Lane } from "./Lane.ts"
 import { aging } from "./aging.ts"
+import { hook } from "./hook.ts"
+import { indexes } from "./indexes.ts"
 import { liveness } from "./liveness.ts"
 import { outbox, outboxAtStart } from "./outbox.ts"
 import { promote } from "./promote.ts"
@@ -23,7 +25,9 @@ export const lanes: ReadonlyArray<Lane> = [
   stats,
   reconcile,
   outbox,
-  liveness
+  liveness,
+  indexes,
+  hook
 ]
 
 /** What every start does once, leading or not, in this order. */

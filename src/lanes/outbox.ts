@@ -11,7 +11,7 @@ import { counted, type Lane, SuppliedFailed } from "./Lane.ts"
 const tend = Effect.fnUntraced(function* (limit: number) {
   const store = yield* Store
   const { deliver, keep } = yield* Sink
-  const tended = yield* store.tendEvents({ limit, keep, undelivered: Option.isSome(deliver) })
+  const tended = yield* store.tendEvents({ limit, keep, sink: Option.isSome(deliver) })
   const { forgotten, numbered } = tended
   return { ...tended, rows: counted({ numbered, forgotten }), full: numbered === limit || forgotten === limit }
 })

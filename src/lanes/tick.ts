@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Store } from "../store/Store.ts"
 import { configure, type LaneOptions } from "./Configured.ts"
-import { classes, type Report, runOnce, totalOf } from "./Lane.ts"
+import { classes, isItsHour, type Report, runOnce, totalOf } from "./Lane.ts"
 import { Rescue } from "./Rescue.ts"
 
 export interface TickOptions extends LaneOptions {
@@ -51,7 +51,9 @@ export const tick = Effect.fn("tick")(function* (options: TickOptions = {}) {
   }
   const due = classes
     .flatMap((one) => lanes.filter((lane) => lane.class === one))
-    .filter((lane) => options.only?.includes(lane.name) ?? isDue(lane.name, lane.interval))
+    .filter(
+      (lane) => options.only?.includes(lane.name) ?? (isItsHour(lane, started) && isDue(lane.name, lane.interval))
+    )
 
   const ran: Array<Report> = []
   const left: Array<string> = []

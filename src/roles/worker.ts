@@ -13,6 +13,7 @@ import { configure } from "../lanes/Configured.ts"
 import { connections as lanes } from "../lanes/crews.ts"
 import { Maintenance, type MaintenanceOptions } from "../lanes/Maintenance.ts"
 import type { LifecycleOptions } from "../Lifecycle.ts"
+import { describe } from "../Presence.ts"
 import { Runtime } from "./Runtime.ts"
 
 export interface Options<K extends Any = Any> extends DispatcherOptions, MaintenanceOptions, LifecycleOptions {
@@ -30,16 +31,25 @@ const over = <K extends Any, E, R>(runtime: Layer.Layer<Runtime, E, R>, options:
   requiring<K>()(
     runtime.pipe(
       Layer.provide(
-        Layer.unwrap(Effect.map(configure(options), (configured) => Dispatcher.layer({ ...options, ...configured })))
+        Layer.unwrap(
+          Effect.map(configure(options), ({ lanes, ...liveness }) =>
+            Dispatcher.layer({ ...options, ...liveness, about: describe("worker", lanes) })
+          )
+        )
       ),
       Layer.provide(Maintenance.layer(options, "worker"))
     )
   )
 
 /** How a process shares out `pool` connections. It takes one more for the lock of leaders and one more to listen. */
-export const connectionsOf = (pool: number) => {
-  return { total: pool + 2, handlers: pool - dispatcher - lanes, dispatcher, lanes, lock: 1, listen: 1 }
-}
+export const connectionsOf = (pool: number) => ({
+  total: pool + 2,
+  handlers: pool - dispatcher - lanes,
+  dispatcher,
+  lanes,
+  lock: 1,
+  listen: 1
+})
 
 /** Types alone: each kind that was named needs its handler. */
 const requiring =
@@ -47,4 +57,5 @@ const requiring =
   <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, E, R | HandlesOf<K>> =>
     layer
 
-type HandlesOf<K extends Any> = [K] extends [never] ? never : Handles<K["name"]>
+/** One for each, so that the compiler names the one that is missing. */
+type HandlesOf<K extends Any> = K extends Any ? Handles<K["name"]> : never

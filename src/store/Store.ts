@@ -179,6 +179,17 @@ export interface Serves {
   readonly queues: ReadonlyArray<string>
 }
 
+/** What a process is, for those who look. */
+export interface About {
+  readonly role: "worker" | "maintenance"
+  /** Of the release it runs. */
+  readonly version: string
+  /** The name under which it would lead. */
+  readonly holder: string
+  /** The lanes it would run then. */
+  readonly lanes: ReadonlyArray<string>
+}
+
 export interface WorkerRow {
   readonly id: WorkerId
   readonly name: string
@@ -361,9 +372,13 @@ export class Store extends Context.Service<
     readonly unpause: (queue: string) => Effect.Effect<void, SqlError>
     readonly pausedQueues: Effect.Effect<ReadonlyArray<string>, SqlError>
 
-    /** Readers are told what a worker says it serves; claims ask for themselves. */
-    readonly register: (name: string, serves?: Serves) => Effect.Effect<WorkerId, SqlError>
+    /**
+     * Begins a row for this process, which its beats keep alive. Readers are told what a worker says it serves; claims
+     * ask for themselves. Who says nothing about itself is a worker.
+     */
+    readonly register: (name: string, serves?: Serves, about?: About) => Effect.Effect<WorkerId, SqlError>
     readonly beat: (worker: WorkerId) => Effect.Effect<Beat, SqlError>
+    /** Those that claim. `processes` has those that only maintain, too. */
     readonly workers: Effect.Effect<ReadonlyArray<WorkerRow>, SqlError>
     /**
      * Declares a worker dead if it has not beaten since `beats`. From then on its beats and claims are refused.
@@ -392,13 +407,14 @@ export class Store extends Context.Service<
     readonly overdue: Effect.Effect<Overdue, SqlError>
 
     /**
-     * Gives their positions to events that can be seen by now, and forgets those older than `keep`: all of them, or, to
-     * keep what is `undelivered`, only the others. Nothing under a term that is not the last; the same for taking them.
+     * Gives their positions to events that can be seen by now, and forgets those older than `keep`; but none that wait to
+     * be delivered, while there is a `sink` for them here, or was anywhere within that time. Nothing under a term that is
+     * not the last; the same for taking them.
      */
     readonly tendEvents: (options: {
       readonly limit: number
       readonly keep: Duration.Duration
-      readonly undelivered: boolean
+      readonly sink: boolean
     }) => Effect.Effect<EventsTended, SqlError>
     /**
      * Those next to deliver, by position, the least tried first: nobody else is given them until they were refused, or

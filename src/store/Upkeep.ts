@@ -94,6 +94,27 @@ export interface Findings {
   readonly damage: Readonly<Record<string, number>>
 }
 
+/** A process that said it is there. */
+export interface ProcessRow {
+  readonly id: bigint
+  readonly name: string
+  readonly role: string
+  readonly version: Option.Option<string>
+  /** The lanes it runs, or would. */
+  readonly lanes: ReadonlyArray<string>
+  readonly leads: boolean
+  readonly beatAge: Duration.Duration
+  readonly declaredDead: boolean
+}
+
+/** What became of one index. */
+export interface MendedIndex {
+  readonly index: string
+  readonly outcome: "rebuilt" | "dropped" | "left"
+  /** Why it was left. */
+  readonly reason: string | null
+}
+
 export interface Upkeep {
   /** Empties what is drained and moves on what keeps a little of it alive. Without work it is one statement. */
   readonly reclaim: (options: { readonly limit: number }) => Effect.Effect<Reclaimed, SqlError>
@@ -106,6 +127,9 @@ export interface Upkeep {
     readonly after: Duration.Duration
     readonly limit: number
   }) => Effect.Effect<number, SqlError>
+
+  /** Everybody who registered and has not been forgotten. */
+  readonly processes: Effect.Effect<ReadonlyArray<ProcessRow>, SqlError>
 
   /** Counts once and keeps the figures. `false`: somebody else just did. */
   readonly takeStats: Effect.Effect<boolean, SqlError>
@@ -132,4 +156,7 @@ export interface Upkeep {
   readonly readyQueues: Effect.Effect<ReadonlyArray<string>, SqlError>
   /** Tells other processes, on this store's own connections, that these queues have ready jobs. */
   readonly announce: (queues: ReadonlyArray<string>) => Effect.Effect<void, SqlError>
+
+  /** Drops what rebuilding left behind, and rebuilds at most one index that is invalid or mostly air. */
+  readonly mendIndex: Effect.Effect<ReadonlyArray<MendedIndex>, SqlError>
 }

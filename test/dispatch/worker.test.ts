@@ -276,6 +276,30 @@ describe("A worker's heartbeat", () => {
   )
 })
 
+describe("A worker whose beat hangs", () => {
+  it.effect("interrupts everything in time, although the statement takes long to be cancelled [LK-G9]", () =>
+    inWorld(
+      Effect.fnUntraced(function* ({ store, watched, worker }) {
+        yield* many(1)
+        const interrupted = yield* Ref.make(0)
+        const { isOver, stop } = yield* worker(
+          Work.handle(() => Effect.onInterrupt(Effect.never, () => Ref.set(interrupted, 1)))
+        )
+        watched.before = (name) =>
+          name === "beat" ? Effect.onInterrupt(Effect.never, () => Effect.sleep("5 seconds")) : Effect.void
+        yield* elapse("24 seconds")
+        assert.strictEqual(yield* Ref.get(interrupted), 0)
+        yield* elapse("1 second")
+        assert.strictEqual(yield* Ref.get(interrupted), 1)
+        yield* stop
+        yield* elapse("1 minute")
+        assert.isTrue(isOver())
+        assert.strictEqual(yield* count(store, "running"), 0)
+      })
+    )
+  )
+})
+
 describe("A worker's outcomes", () => {
   it.effect("are written together with those that end meanwhile", () =>
     inWorld(

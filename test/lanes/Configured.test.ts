@@ -18,12 +18,14 @@ describe("The options of lanes", () => {
           ["rescue-deadline", "user-visible", 5_000, 500],
           ["rescue-callback", "user-visible", 5_000, 500],
           ["slots", "storage", 1_000, 1_000],
-          ["aging", "hygiene", 5_000, 1_000],
+          ["aging", "hygiene", 10_000, 1_000],
           ["retention", "hygiene", 60_000, 1_000],
           ["stats", "hygiene", 15_000, 1],
           ["reconcile", "hygiene", 60_000, 256],
           ["outbox", "hygiene", 1_000, 256],
-          ["liveness", "hygiene", 60_000, 1_000]
+          ["liveness", "hygiene", 60_000, 1_000],
+          ["indexes", "hygiene", 1_200_000, 1],
+          ["hook", "hygiene", 60_000, 1]
         ]
       )
       assert.deepInclude(configured, {

@@ -98,7 +98,7 @@ describe("A row that no batch can move", () => {
       yield* isAt("ready", last, ...ids.filter((_, n) => n !== 1))
       const line = (yield* show(ids[1]!)).history.at(-1)!
       assert.deepInclude(line, { state: "rescued", reason: "a lane could not move it: spoiled" })
-      yield* store.tendEvents({ limit: 100, keep: hours(1), undelivered: true })
+      yield* store.tendEvents({ limit: 100, keep: hours(1), sink: true })
       const told = yield* store.events({ after: 0n, limit: 100 })
       assert.lengthOf(told, 7)
       assert.deepInclude(yield* runOnce(rescueStale), { rows: {}, error: null })

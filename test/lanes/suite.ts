@@ -39,7 +39,10 @@ export const dueEverywhere = Effect.fnUntraced(function* (world: World) {
   return { scheduled: scheduled!, retry: retry.id, vanished: vanished.id, overdue: overdue.id, wait, ready: ready! }
 })
 
-const inOrder = classes.flatMap((one) => all.filter((lane) => lane.class === one)).map(({ name }) => name)
+/** Not the hour in which this runs, wherever that is. */
+const away = { quietHour: (new Date().getUTCHours() + 12) % 24 || 12 }
+const awake = all.filter(({ quietHour }) => quietHour === undefined)
+const inOrder = classes.flatMap((one) => awake.filter((lane) => lane.class === one)).map(({ name }) => name)
 const others = inOrder.slice(4)
 const dueAfter = (seconds: number) =>
   inOrder.filter((name) => Duration.toSeconds(all.find((lane) => lane.name === name)!.interval) <= seconds)
@@ -154,7 +157,7 @@ export const suite = <R>({ elapse, empty, it }: LanesUnderTest<R>): void => {
     test("runs every lane once, and again when its interval has passed [LK-A5]", (world) =>
       Effect.gen(function* () {
         yield* dueEverywhere(world)
-        const first = yield* tick()
+        const first = yield* tick(away)
         assert.deepStrictEqual(
           first.ran.map(({ lane, rows }) => [lane, totalOf(rows)]),
           [
@@ -167,10 +170,10 @@ export const suite = <R>({ elapse, empty, it }: LanesUnderTest<R>): void => {
         )
         assert.deepStrictEqual(first.left, [])
         yield* world.elapse("2 seconds")
-        const second = (yield* tick()).ran.map(({ lane }) => lane)
+        const second = (yield* tick(away)).ran.map(({ lane }) => lane)
         assert.deepStrictEqual(second, dueAfter(2))
         yield* world.elapse("5 seconds")
-        const third = (yield* tick()).ran.map(({ lane }) => lane)
+        const third = (yield* tick(away)).ran.map(({ lane }) => lane)
         assert.deepStrictEqual(third, dueAfter(5))
       }))
 
@@ -202,7 +205,7 @@ export const suite = <R>({ elapse, empty, it }: LanesUnderTest<R>): void => {
       Effect.gen(function* () {
         yield* enqueue({ runIn: hours(1) })
         yield* elapse(hours(1))
-        const { left, ran } = yield* tick({ budget: 0 })
+        const { left, ran } = yield* tick({ ...away, budget: 0 })
         assert.deepStrictEqual(ran, [])
         assert.deepStrictEqual(left, inOrder)
       }))

@@ -346,6 +346,33 @@ describe("The maintenance role on PostgreSQL", () => {
   )
 
   test(
+    "keeps a row of itself, leading or not, and takes it back when it ends [LK-D10]",
+    Effect.gen(function* () {
+      const { store } = yield* world
+      const url = yield* maintainer
+      const scope = yield* Scope.make()
+      const app = Layer.fresh(layerMaintenanceOnly({ heartbeat: "100 millis", staleAfter: "1 second" }))
+      yield* Layer.build(app.pipe(Layer.provide(ground(url)))).pipe(Scope.provide(scope))
+      yield* eventually(store.leader, ({ holder }) => Option.isSome(holder))
+      const second = yield* Scope.make()
+      yield* Layer.build(app.pipe(Layer.provide(ground(url)))).pipe(Scope.provide(second))
+      const [row] = yield* eventually(store.processes, (rows) => rows.length === 2)
+      assert.deepInclude(row!, { role: "maintenance", leads: true, declaredDead: false })
+      assert.include(row!.lanes, "promote")
+      assert.match(Option.getOrThrow(row!.version), /^\d+\.\d+\.\d+/)
+      assert.deepStrictEqual(yield* store.workers, [])
+      const sql = yield* PgClient.PgClient
+      yield* sql`UPDATE lanekeeper.worker SET declared_dead_at = clock_timestamp()`
+      yield* eventually(store.processes, (rows) => rows.filter(({ declaredDead }) => !declaredDead).length === 2)
+      yield* sql`DELETE FROM lanekeeper.worker WHERE declared_dead_at IS NOT NULL`
+      yield* Scope.close(second, Exit.void)
+      assert.lengthOf(yield* store.processes, 1)
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(yield* store.processes, [])
+    })
+  )
+
+  test(
     "fails to be built where there is no schema, with a sentence that says what to do [LK-A7]",
     Effect.gen(function* () {
       const { name } = yield* TestDatabase

@@ -247,7 +247,7 @@ export const survey = (subject: Subject) => subject.during(surveyOf(subject))
 const surveyOf = Effect.fnUntraced(function* ({ now, store }: Subject) {
   const pages = yield* Effect.forEach(places, (place) => store.page({ place, limit: 1_000 }), { concurrency: 4 })
   const [paused, workers] = yield* Effect.all([store.pausedQueues, store.workers], { concurrency: 2 })
-  yield* store.tendEvents({ limit: 1_000, keep: Duration.days(30), undelivered: true })
+  yield* store.tendEvents({ limit: 1_000, keep: Duration.days(30), sink: true })
   const events = yield* store.events({ after: 0n, limit: 1_000 })
   const time = now()
   const views = pages.flat()

@@ -19,7 +19,7 @@ import { reads } from "./suiteReads.ts"
 import { single } from "./suiteSingle.ts"
 import { workers } from "./suiteWorkers.ts"
 import { uniques } from "./suiteUnique.ts"
-import { figures, upkeep } from "./suiteUpkeep.ts"
+import { figures, presence, upkeep } from "./suiteUpkeep.ts"
 import { makeWorld, type World } from "./suiteWorld.ts"
 
 export interface StoreUnderTest<R> {
@@ -80,5 +80,6 @@ export const suite = <R>({ elapse, empty, it }: StoreUnderTest<R>): void => {
   describe("upkeep", () => {
     upkeep(test)
     figures(test)
+    presence(test)
   })
 }

@@ -9,7 +9,7 @@ import { completed, died, endOf, hours, retried } from "./suiteWorld.ts"
 import type { World } from "./suiteWorld.ts"
 
 const budget = { limit: 100, crashBudget: 1 }
-const tending = { limit: 100, keep: hours(24), undelivered: true }
+const tending = { limit: 100, keep: hours(24), sink: true }
 const taking = { limit: 100, stuckAfter: Duration.minutes(1) }
 
 const alarm: FollowUp = { kind: "alarm", queue: "alarms", priority: 2 }
@@ -270,7 +270,7 @@ export const events = (test: Test): void => {
       assert.deepStrictEqual((yield* take).jobs, ids.slice(0, 1))
     }))
 
-  test("forgets events past their retention, and keeps those to deliver where it is told to [LK-D3, LK-D8]", (world) =>
+  test("forgets events past their retention, and keeps those to deliver for as long as somebody could [LK-D3, LK-D8]", (world) =>
     Effect.gen(function* () {
       const { elapse, store } = world
       yield* world.dead()
@@ -283,11 +283,17 @@ export const events = (test: Test): void => {
       yield* elapse(hours(2))
       yield* world.dead()
       assert.strictEqual((yield* store.tendEvents(tending)).forgotten, 1)
-      assert.strictEqual((yield* store.tendEvents({ ...tending, undelivered: false })).forgotten, 1)
+      // Here is nowhere to deliver it to, but elsewhere there was lately.
+      const nowhere = { ...tending, sink: false }
+      assert.strictEqual((yield* store.tendEvents(nowhere)).forgotten, 0)
+      yield* elapse(hours(23))
+      assert.strictEqual((yield* store.tendEvents(nowhere)).forgotten, 0)
       assert.deepStrictEqual(
         (yield* store.events({ after: 0n, limit: 10 })).map(({ position }) => position),
-        [3n]
+        [2n, 3n]
       )
+      yield* elapse(hours(2))
+      assert.strictEqual((yield* store.tendEvents(nowhere)).forgotten, 2)
     }))
 
   test("numbers, takes and forgets nothing under a term that is over [LK-B4]", (world) =>

@@ -122,7 +122,7 @@ export const leading = (test: Test): void => {
       yield* elapse(hours(4))
       const { deadline, scheduled, untold, waiting: waits } = yield* store.overdue
       assert.deepStrictEqual([scheduled, deadline, waits, untold].map(inHours), [3, 1, 2, 4])
-      yield* store.tendEvents({ limit: 10, keep: hours(24), undelivered: true })
+      yield* store.tendEvents({ limit: 10, keep: hours(24), sink: true })
       assert.deepStrictEqual((yield* store.overdue).untold, Duration.zero)
     }))
 

@@ -25,6 +25,7 @@ export const elapse = Effect.fnUntraced(function* (time: Duration.Input) {
     looks AS (UPDATE lanekeeper.look SET again_at = again_at - time FROM passed),
     watch AS (UPDATE lanekeeper.watch SET since = since - time, looked_at = looked_at - time FROM passed),
     leader AS (UPDATE lanekeeper.leader SET since = since - time, expires_at = expires_at - time FROM passed),
+    sink AS (UPDATE lanekeeper.outbox_sink SET seen_at = seen_at - time FROM passed),
     events AS (UPDATE lanekeeper.outbox SET at = at - time, taken_at = taken_at - time FROM passed),
     notes AS (UPDATE lanekeeper.note SET noted_at = noted_at - time FROM passed),
     runs AS (UPDATE lanekeeper.lane_run SET started_at = started_at - time FROM passed)
@@ -56,6 +57,7 @@ export const empty = Effect.gen(function* () {
   }
   yield* sql`UPDATE lanekeeper.watch SET since = 'epoch', looked_at = 'epoch'`
   yield* sql`UPDATE lanekeeper.outbox_mark SET last = 0`
+  yield* sql`UPDATE lanekeeper.outbox_sink SET seen_at = 'epoch'`
   yield* sql`UPDATE lanekeeper.leader SET holder = NULL, since = NULL, expires_at = NULL`
   return yield* Store
 })

@@ -72,6 +72,44 @@ export const upkeep = (test: Test): void => {
     }))
 }
 
+export const presence = (test: Test): void => {
+  test("processes: who is there, what each is, and who of them leads [LK-D10]", ({ declareDead, store }) =>
+    Effect.gen(function* () {
+      const about = { role: "maintenance", version: "1.2.3", holder: "here:1", lanes: ["promote"] } as const
+      const nothing = { kinds: [], queues: [] }
+      yield* store.register("here:1", nothing, about)
+      yield* store.register(
+        "there",
+        { kinds: ["mail"], queues: ["post"] },
+        { ...about, role: "worker", holder: "there:2" }
+      )
+      yield* store.register("silent")
+      const term = yield* store.takeLead({ holder: "there:2", lease: hours(1) })
+      const told = Effect.map(store.processes, (rows) =>
+        rows.map(({ declaredDead, lanes, leads, name, role, version }) => [
+          name,
+          role,
+          Option.getOrNull(version),
+          lanes.length,
+          leads,
+          declaredDead
+        ])
+      )
+      assert.deepStrictEqual(yield* told, [
+        ["here:1", "maintenance", "1.2.3", 1, false, false],
+        ["there", "worker", "1.2.3", 1, true, false],
+        ["silent", "worker", null, 0, false, false]
+      ])
+      assert.deepStrictEqual(
+        (yield* store.workers).map(({ name }) => name),
+        ["there", "silent"]
+      )
+      yield* declareDead((yield* store.workers)[0]!.id)
+      assert.deepStrictEqual((yield* told)[1], ["there", "worker", "1.2.3", 1, false, true])
+      yield* store.resign(Option.getOrThrow(term))
+    }))
+}
+
 export const figures = (test: Test): void => {
   test("takeStats: counts by queue and place, and what came and went since the last count [LK-D4]", (world) =>
     Effect.gen(function* () {

@@ -8,7 +8,7 @@ import type { EndState, Expiry } from "../../domain/Attempt.ts"
 import type { EventId, EventType } from "../../domain/Event.ts"
 import { type JobId, numberOf, type Place, places } from "../../domain/Job.ts"
 import type { Note } from "../../domain/Note.ts"
-import type { LaneRun, LeaseId, Moved, MoveResult, Serves, WorkerId } from "../Store.ts"
+import type { About, LaneRun, LeaseId, Moved, MoveResult, Serves, WorkerId } from "../Store.ts"
 import type { QueueStats } from "../Upkeep.ts"
 import * as Option from "effect/Option"
 
@@ -69,6 +69,7 @@ export interface Worker {
   readonly id: WorkerId
   readonly name: string
   readonly serves: Serves | undefined
+  readonly about: About | undefined
   beats: number
   beatAt: Time
   dead: boolean
@@ -109,6 +110,8 @@ export interface Contents {
   watch: { since: Time; lookedAt: Time }
   readonly laneRuns: Map<string, Omit<LaneRun, "age" | "took"> & { readonly startedAt: Time; readonly took: Time }>
   events: Array<Told>
+  /** When somebody last had somewhere to deliver events to. */
+  sinkSeen: Time
   numbers: { job: bigint; lease: bigint; worker: bigint; turn: number; event: bigint; position: bigint }
 }
 
@@ -126,6 +129,7 @@ export const make = (): Contents => ({
   watch: { since: -Infinity, lookedAt: -Infinity },
   laneRuns: new Map(),
   events: [],
+  sinkSeen: -Infinity,
   numbers: { job: 0n, lease: 0n, worker: 0n, turn: 0, event: 0n, position: 0n }
 })
 

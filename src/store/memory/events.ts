@@ -66,12 +66,15 @@ export const events = (
 export const tendEvents = (
   contents: Contents,
   now: Time,
-  options: { readonly limit: number; readonly keep: Duration.Duration; readonly undelivered: boolean }
+  options: { readonly limit: number; readonly keep: Duration.Duration; readonly sink: boolean }
 ): EventsTended => {
   const fresh = contents.events.filter(({ position }) => position === undefined).slice(0, options.limit)
+  const keep = Duration.toMillis(options.keep)
+  if (options.sink) contents.sinkSeen = now
+  const wanted = options.sink || contents.sinkSeen > now - keep
   const old = contents.events
-    .filter((event) => event.position !== undefined && event.at < now - Duration.toMillis(options.keep))
-    .filter(({ delivered }) => delivered || !options.undelivered)
+    .filter((event) => event.position !== undefined && event.at < now - keep)
+    .filter(({ delivered }) => delivered || !wanted)
     .slice(0, options.limit)
   for (const event of fresh) event.position = ++contents.numbers.position
   contents.events = contents.events.filter((event) => !old.includes(event))

@@ -102,6 +102,7 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     register: at(workers.register),
     beat: at(workers.beat),
     workers: Effect.suspend(at(workers.workers)),
+    processes: Effect.suspend(at(workers.processes)),
     declareDead: at(workers.declareDead),
     forget: at(workers.forget),
     leader: Effect.suspend(at(leading.leader)),
@@ -127,6 +128,7 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     findings: Effect.sync(upkeep.findings),
     readyQueues: Effect.suspend(at(upkeep.readyQueues)),
     announce: () => Effect.void,
+    mendIndex: Effect.succeed([]),
     place: at(reads.place),
     show: at(reads.show),
     page: at(reads.page)

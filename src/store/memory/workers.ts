@@ -1,12 +1,13 @@
 /** Who works here, and since when they have been silent. */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
-import type { Beat, Serves, StaleWorker, WorkerId, WorkerRow } from "../Store.ts"
-import { byNumber, compare, type Contents, type Lease, type Time } from "./Contents.ts"
+import type { About, Beat, Serves, StaleWorker, WorkerId, WorkerRow } from "../Store.ts"
+import type { ProcessRow } from "../Upkeep.ts"
+import { byNumber, compare, type Contents, type Lease, type Time, type Worker } from "./Contents.ts"
 
-export const register = (contents: Contents, now: Time, name: string, serves?: Serves): WorkerId => {
+export const register = (contents: Contents, now: Time, name: string, serves?: Serves, about?: About): WorkerId => {
   const id = ++contents.numbers.worker as unknown as WorkerId
-  contents.workers.set(id, { id, name, serves, beats: 0, beatAt: now, dead: false, deadSince: undefined })
+  contents.workers.set(id, { id, name, serves, about, beats: 0, beatAt: now, dead: false, deadSince: undefined })
   return id
 }
 
@@ -24,8 +25,10 @@ export const beat = (contents: Contents, now: Time, id: WorkerId): Beat => {
   }
 }
 
+const isWorker = ({ about }: Worker): boolean => about === undefined || about.role === "worker"
+
 export const workers = (contents: Contents, now: Time): ReadonlyArray<WorkerRow> =>
-  [...contents.workers.values()].map(({ beatAt, beats, dead, id, name, serves }) => ({
+  [...contents.workers.values()].filter(isWorker).map(({ beatAt, beats, dead, id, name, serves }) => ({
     id,
     name,
     serves: Option.fromUndefinedOr(serves),
@@ -63,3 +66,15 @@ export const forget = (contents: Contents, _now: Time, id: WorkerId): boolean =>
 
 const held = (contents: Contents, worker: WorkerId): ReadonlyArray<Lease> =>
   [...contents.leases.values()].filter((lease) => lease.worker === worker).toSorted((a, b) => compare(a.id, b.id))
+
+export const processes = (contents: Contents, now: Time): ReadonlyArray<ProcessRow> =>
+  [...contents.workers.values()].map(({ about, beatAt, dead, id, name }) => ({
+    id,
+    name,
+    role: about?.role ?? "worker",
+    version: Option.fromUndefinedOr(about?.version),
+    lanes: about?.lanes ?? [],
+    leads: !dead && about !== undefined && about.holder === contents.leader.holder,
+    beatAge: Duration.millis(now - beatAt),
+    declaredDead: dead
+  }))

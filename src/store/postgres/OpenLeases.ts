@@ -6,6 +6,7 @@ import type { LeaseId } from "../Store.ts"
 
 export class OpenLeases {
   private readonly left = new Map<LeaseId, number>()
+  private unknown: ReadonlyArray<LeaseId> = []
 
   claimed(jobs: ReadonlyArray<{ readonly lease: LeaseId }>): void {
     for (const { lease } of jobs) this.left.set(lease, (this.left.get(lease) ?? 0) + 1)
@@ -24,5 +25,15 @@ export class OpenLeases {
       }
     }
     return [...over]
+  }
+
+  /**
+   * Forgets leases that others have ended: those the store did not know at two beats in a row. At one, a claim's answer
+   * can have come before the beat's.
+   */
+  known(leases: ReadonlyArray<LeaseId>): void {
+    const there = new Set(leases)
+    for (const lease of this.unknown) if (!there.has(lease)) this.left.delete(lease)
+    this.unknown = [...this.left.keys()].filter((lease) => !there.has(lease))
   }
 }

@@ -63,6 +63,7 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     outbox: all,
     note: ["SELECT", "UPDATE", "DELETE"],
     outbox_mark: ["SELECT", "UPDATE"],
+    outbox_sink: ["SELECT", "UPDATE"],
     lease: ["SELECT", "UPDATE", "DELETE"],
     worker: all,
     leader: ["SELECT", "UPDATE"],
@@ -130,6 +131,13 @@ const parts: Readonly<Record<string, ReadonlyArray<string>>> = {
   ticket: Array.from({ length: shelves }, (_, shelf) => `ticket_${shelf}`)
 }
 
+/** A privilege since PostgreSQL 17. Before, only the owner can rebuild an index. */
+const mayReindex = (schema: SchemaName, role: string) => `DO $$ BEGIN
+  IF current_setting('server_version_num')::int >= 170000 THEN
+    EXECUTE 'GRANT MAINTAIN ON ALL TABLES IN SCHEMA ${quoted(schema)} TO ${role}';
+  END IF;
+END $$`
+
 const statements = (schema: SchemaName): ReadonlyArray<string> => {
   const within = quoted(schema)
   return roles.flatMap((role) => {
@@ -145,6 +153,7 @@ const statements = (schema: SchemaName): ReadonlyArray<string> => {
       }),
       ...sequences[role].map((sequence) => `GRANT USAGE ON SEQUENCE ${within}.${sequence} TO ${name}`),
       ...(functions[role] ?? []).map((called) => `GRANT EXECUTE ON FUNCTION ${within}.${called} TO ${name}`),
+      ...(role === "maintenance" ? [mayReindex(schema, name)] : []),
       ...(role === "operator" ? [`GRANT "${roleName(schema, "viewer")}" TO ${name}`] : [])
     ]
   })

@@ -18,10 +18,13 @@ interface Mark extends Turn {
   /** Becomes the mark when `since` is long enough ago. */
   next: bigint
   since: number
+  /** When a ticket was last seen in this turn. */
+  seenAt: number
 }
 
 const dear = 1_000 // microseconds of a walk: about what a claim of a hundred jobs costs by itself
 const walkEvery = 1_000 // milliseconds: one poll, the longest that a late commit may go unseen
+const idle = 60_000 // milliseconds without a ticket, after which its mark is dropped
 const lag = 100 // milliseconds: what commits a little out of order is found without waiting for the walk
 
 export class Turns {
@@ -52,6 +55,9 @@ export class Turns {
     this.last = micros
     this.walkedAt = now
     for (const [turn, ticket] of turns) this.saw(turn, ticket, now)
+    // While walking is cheap no claim is given a mark. When it is dear, those that are idle keep it from being dearer.
+    if (this.cost >= dear) return
+    for (const [key, { seenAt }] of this.marks) if (now - seenAt > idle) this.marks.delete(key)
   }
 
   /** A ticket was there to be taken: what lies before it is consumed, or will be found by a walk. */
@@ -60,8 +66,11 @@ export class Turns {
     const entry = this.marks.get(key)
     if (entry === undefined) {
       const { queue, kind, priority, fresh } = turn
-      this.marks.set(key, { queue, kind, priority, fresh, mark: ticket, next: ticket, since: now })
-    } else if (ticket < entry.mark) {
+      this.marks.set(key, { queue, kind, priority, fresh, mark: ticket, next: ticket, since: now, seenAt: now })
+      return
+    }
+    entry.seenAt = now
+    if (ticket < entry.mark) {
       Object.assign(entry, { mark: ticket, next: ticket, since: now })
     } else if (now - entry.since >= lag) {
       Object.assign(entry, { mark: entry.next, next: ticket, since: now })

@@ -39,11 +39,16 @@ export const telling = (sql: PgClient, schema: string): Pick<Store["Service"], E
 
   // Whoever gives positions holds the mark until they are visible: the next ones are visible later.
   const tend = `
-    WITH new AS MATERIALIZED (
+    WITH seen AS (
+      UPDATE ${schema}.outbox_sink SET seen_at = clock_timestamp()
+      WHERE $3 AND seen_at < clock_timestamp() - interval '1 minute'
+    ), new AS MATERIALIZED (
       SELECT id FROM ${schema}.outbox WHERE position IS NULL ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
     ), old AS MATERIALIZED (
       SELECT id FROM ${schema}.outbox WHERE at < statement_timestamp() - $2 * interval '1 ms' AND position IS NOT NULL
-        AND (delivered_at IS NOT NULL OR NOT $3)
+        AND (delivered_at IS NOT NULL OR NOT $3 AND NOT EXISTS (
+          SELECT FROM ${schema}.outbox_sink WHERE seen_at > clock_timestamp() - $2 * interval '1 ms'
+        ))
       ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED
     ), found AS (
       SELECT FROM new UNION ALL SELECT FROM old
@@ -78,12 +83,12 @@ export const telling = (sql: PgClient, schema: string): Pick<Store["Service"], E
         ]),
         (rows) => rows.map(decode)
       ),
-    tendEvents: ({ keep, limit, undelivered }) =>
+    tendEvents: ({ keep, limit, sink }) =>
       Effect.map(
         underTerm(sql)<{ readonly numbered: number; readonly forgotten: number; readonly undelivered: boolean }>(tend, [
           limit,
           Duration.toMillis(keep),
-          undelivered
+          sink
         ]),
         ([row]) => row!
       ),

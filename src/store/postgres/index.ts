@@ -43,7 +43,7 @@ export const storeOn = Effect.fnUntraced(function* (client: PgClient, name: Sche
     ...leading(sql, schema),
     ...telling(sql, schema),
     ...moves,
-    ...workersAndQueues(sql, schema),
+    ...workersAndQueues(sql, schema, open),
     ...upkeeping(sql, name, rescues.rescueWorker),
     ...reads
   })

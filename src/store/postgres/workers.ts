@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { makeId } from "../../domain/Job.ts"
 import type { LeaseId, Store, WorkerId } from "../Store.ts"
+import type { OpenLeases } from "./OpenLeases.ts"
 import { alone, lazily } from "./lazily.ts"
 import { int8s, texts } from "./parameters.ts"
 
@@ -21,7 +22,7 @@ type Workers =
 
 const any = (rows: ReadonlyArray<unknown>) => rows.length > 0
 
-export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Service"], Workers> => {
+export const workersAndQueues = (sql: PgClient, schema: string, open: OpenLeases): Pick<Store["Service"], Workers> => {
   const beatStatement = `
     WITH beat AS (
       UPDATE ${schema}.worker SET beat_at = clock_timestamp(), beats = beats + 1
@@ -58,11 +59,20 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
       ])
       return rows.map(({ id }) => id).toSorted((a, b) => Number(a - b))
     }),
-    register: (name, serves) =>
+    register: (name, serves, about) =>
       Effect.map(
         sql.unsafe<{ readonly id: WorkerId }>(
-          `INSERT INTO ${schema}.worker (name, kinds, queues) VALUES ($1, $2, $3) RETURNING id`,
-          [name, serves === undefined ? null : texts(serves.kinds), serves === undefined ? null : texts(serves.queues)]
+          `INSERT INTO ${schema}.worker (name, kinds, queues, role, holder, version, lanes)
+           VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id`,
+          [
+            name,
+            serves === undefined ? null : texts(serves.kinds),
+            serves === undefined ? null : texts(serves.queues),
+            about?.role ?? "worker",
+            about?.holder ?? null,
+            about?.version ?? null,
+            texts(about?.lanes ?? [])
+          ]
         ),
         ([row]) => row!.id
       ),
@@ -72,9 +82,11 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
         readonly slot: number
         readonly cancelling: ReadonlyArray<bigint>
       }>(beatStatement, [worker, yield* alone(sql)])
+      const leases = rows.flatMap(({ id }) => (id === null ? [] : [id]))
+      open.known(leases)
       return {
         alive: rows.length > 0,
-        leases: rows.flatMap(({ id }) => (id === null ? [] : [id])),
+        leases,
         cancelling: rows
           .flatMap(({ cancelling, slot }) => cancelling.map((job) => ({ slot, job })))
           .toSorted((a, b) => Number(a.job - b.job))
@@ -93,7 +105,7 @@ export const workersAndQueues = (sql: PgClient, schema: string): Pick<Store["Ser
       }>(
         `SELECT id, name, kinds, queues, beats::int, declared_dead_at IS NOT NULL AS "declaredDead",
            extract(epoch FROM clock_timestamp() - beat_at)::float8 * 1000 AS age
-         FROM ${schema}.worker ORDER BY id`
+         FROM ${schema}.worker WHERE role = 'worker' ORDER BY id`
       ),
       (rows) =>
         rows.map(({ age, kinds, queues, ...row }) => ({

@@ -161,11 +161,11 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
         yield* store.rescueOverdue({ limit: 10, crashBudget: 3 })
         assert.isTrue(yield* store.declareDead(worker, 0))
         assert.strictEqual((yield* store.rescueWorker(worker, { limit: 10, crashBudget: 3 })).ready, 1)
-        const tended = yield* store.tendEvents({ limit: 10, keep: Duration.zero, undelivered: true })
+        const tended = yield* store.tendEvents({ limit: 10, keep: Duration.zero, sink: true })
         assert.isAbove(tended.numbered, 0)
         const taken = yield* store.takeEvents({ limit: 10, stuckAfter: Duration.zero })
         yield* store.eventsDelivered(taken.map((event) => event.id))
-        yield* store.tendEvents({ limit: 10, keep: Duration.zero, undelivered: false })
+        yield* store.tendEvents({ limit: 10, keep: Duration.zero, sink: false })
         assert.isAbove(yield* slots.evacuate(slotOf(id!), { limit: 100 }), 0)
         for (const shelf of [0, 1, 2, 3]) assert.include(["used", "empty", "emptied"], yield* slots.emptyShelf(shelf))
         assert.include(["used", "emptied"], yield* slots.emptySlot(slotOf(id!)))
@@ -209,6 +209,13 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
         assert.isAtLeast(repaired[kind]!, 1, kind)
       }
       assert.isTrue(Option.isSome(yield* store.findings))
+
+      yield* byHand("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'lanekeeper.timed_due'::regclass")
+      const [{ version }] = (yield* byHand("SELECT current_setting('server_version_num')::int AS version")) as [
+        { readonly version: number }
+      ]
+      const [mended] = yield* store.mendIndex
+      assert.strictEqual(mended!.outcome, version >= 170_000 ? "rebuilt" : "left", mended!.reason ?? "")
 
       yield* owner.declareDead(yield* owner.register("vanished"), 0)
       assert.isAbove(yield* store.trimWorkers({ after: Duration.zero, limit: 10 }), 0)

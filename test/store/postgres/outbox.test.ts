@@ -13,7 +13,7 @@ import { TestDatabase } from "../../support/TestDatabase.ts"
 import { empty, layerSuite } from "../suitePostgres.ts"
 import { hours, makeWorld } from "../suiteWorld.ts"
 
-const tending = { limit: 100, keep: hours(24), undelivered: true }
+const tending = { limit: 100, keep: hours(24), sink: true }
 const followUps = { died: { kind: "alarm", queue: "alarms", priority: 5 } }
 
 layer(layerSuite, { excludeTestServices: true })("Events in PostgreSQL", (it) => {

@@ -6,6 +6,8 @@ import type { Upkeep } from "../../Upkeep.ts"
 import { texts } from "../parameters.ts"
 import { quoted, type SchemaName, wakeChannel } from "../SchemaName.ts"
 import { lifting } from "./aging.ts"
+import { mending } from "./indexes.ts"
+import { attending } from "./presence.ts"
 import { reconciling } from "./reconcile.ts"
 import { retiring } from "./retention.ts"
 import { counting } from "./stats.ts"
@@ -19,6 +21,8 @@ export const upkeeping = (sql: PgClient, name: SchemaName, rescueWorker: Store["
     ...retiring(sql, schema),
     ...counting(sql, schema),
     ...lifting(sql, schema),
+    ...mending(sql, schema),
+    ...attending(sql, schema),
     ...reconciling(sql, schema, rescueWorker),
     announce: (queues) => Effect.asVoid(sql.unsafe(notify, [wakeChannel(name), texts(queues)]))
   }

@@ -33,6 +33,12 @@ export const outbox = (schema: string): ReadonlyArray<string> => [
 )`,
   `COMMENT ON TABLE ${schema}.outbox_mark IS 'The last position given. Whoever gives the next ones holds the row until they are visible.'`,
   `INSERT INTO ${schema}.outbox_mark DEFAULT VALUES`,
+  `CREATE TABLE ${schema}.outbox_sink (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  seen_at timestamptz NOT NULL DEFAULT 'epoch'
+)`,
+  `COMMENT ON TABLE ${schema}.outbox_sink IS 'When a process last had somewhere to deliver events to, give or take a minute: until then they wait for it.'`,
+  `INSERT INTO ${schema}.outbox_sink DEFAULT VALUES`,
 
   `CREATE TYPE ${schema}.rescue AS (
   job bigint, attempt int, crashes int, worker bigint, slot smallint, queue text, kind text, place text

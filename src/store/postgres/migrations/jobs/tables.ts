@@ -171,11 +171,16 @@ FOR VALUES IN (${shelf}) WITH (autovacuum_vacuum_insert_threshold = -1)`
   name text NOT NULL,
   kinds text[],
   queues text[],
+  role text NOT NULL DEFAULT 'worker',
+  holder text,
+  version text,
+  lanes text[] NOT NULL DEFAULT '{}',
   started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   beat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   beats bigint NOT NULL DEFAULT 0,
   declared_dead_at timestamptz
 )`,
+  `COMMENT ON TABLE ${schema}.worker IS 'Who is there: workers, and processes that only maintain. holder is the name under which it would lead.'`,
   `CREATE TABLE ${schema}.queue (
   name text COLLATE "C" PRIMARY KEY CHECK (name <> ''),
   paused_at timestamptz
