@@ -38,7 +38,7 @@ export class ThreadEnded extends Schema.TaggedError<ThreadEnded>()("ThreadEnded"
   }
 }
 
-const grace = "1 second" // for finalizers of an attempt that pauses now and then
+const grace = "500 millis" // for finalizers of an attempt that pauses now and then; a cancel is done within a second
 
 const entry = new URL(import.meta.url.endsWith(".ts") ? "./thread.ts" : "./thread.js", import.meta.url)
 
