@@ -64,6 +64,7 @@ export interface Defaults {
   readonly deadline?: Duration.Duration | undefined
   readonly version: number
   readonly followUps?: FollowUps | undefined
+  readonly keep: boolean
 }
 
 export interface Read {
@@ -151,7 +152,8 @@ const readUnsafe = (defaults: Defaults, options: EnqueueOptions): Read => {
       ...(options.key === undefined ? {} : { key: text("key", options.key) }),
       ...(options.tags === undefined ? {} : { tags: options.tags.map((tag) => text("tags", tag)) }),
       ...(metadata === undefined ? {} : { metadata }),
-      ...(defaults.followUps === undefined ? {} : { followUps: defaults.followUps })
+      ...(defaults.followUps === undefined ? {} : { followUps: defaults.followUps }),
+      ...(defaults.keep ? {} : { keep: false })
     }
   }
 }

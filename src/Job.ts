@@ -167,6 +167,11 @@ export interface MakeOptions<Payload, Output, Failure extends Schema.Top> {
    * Defaults to false.
    */
   readonly events?: boolean | undefined
+  /**
+   * `false` keeps nothing of a job that has completed or was cancelled: its rows go with the next storage that is
+   * emptied, and until then it can be read. Defaults to keeping it for a day. The dead are kept either way.
+   */
+  readonly keep?: boolean | undefined
   /** How many of the last lines each attempt logs are kept with the job. Defaults to none. */
   readonly keepLogs?: number | undefined
 }
@@ -258,7 +263,8 @@ const defaultsOf = (kind: string, options: MakeOptions<unknown, unknown, any>): 
     maxAttempts,
     timeout: length("timeout", options.timeout),
     deadline: length("deadline", options.deadline),
-    followUps: followUpsOf(options)
+    followUps: followUpsOf(options),
+    keep: options.keep ?? true
   }
 }
 

@@ -44,7 +44,21 @@ const onPostgres = Lanekeeper.layerClient.pipe(
 
 type Test = (sentence: string, body: Effect.Effect<void, unknown, Client | Store>) => void
 
+const Beep = Job.make("beep", { payload: Schema.Finite, keep: false })
+
 const suite = (test: Test) => {
+  test(
+    "says with the job that nothing of it is kept, which the store reads when it is over [LK-D3]",
+    Effect.gen(function* () {
+      const store = yield* Store
+      const { id } = yield* Beep.enqueue(1)
+      const view = Option.getOrThrow(yield* (yield* Client).get(id))
+      assert.deepStrictEqual(view.details, { keep: false })
+      yield* runNext("beep", "default", undefined)
+      assert.deepStrictEqual(yield* store.place(id), Option.some("completed"))
+    })
+  )
+
   test(
     "stores the payload as its Schema encodes it, with what the kind declares [LK-E3]",
     Effect.gen(function* () {
