@@ -117,8 +117,12 @@ const withoutSecrets = (text: string) => {
   return url.toString()
 }
 
+const units: Readonly<Record<string, string>> = { ms: "millis", s: "seconds", m: "minutes", h: "hours", d: "days" }
+
+/** As Effect writes it, or with the unit's letter: `20s`. */
 export const duration = (text: string) => {
-  const length = Duration.fromInput(text as Duration.Input)
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(text) ?? []
+  const length = Duration.fromInput((number === undefined ? text : `${number} ${units[unit]}`) as Duration.Input)
   return Option.isSome(length) && Duration.isPositive(length.value)
     ? Result.succeed(length.value)
     : Result.fail('a duration longer than nothing is a number and a unit, such as "500 millis" or "30 seconds"')

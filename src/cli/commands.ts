@@ -2,6 +2,7 @@
 import * as Command from "effect/cli/Command"
 import { config } from "./config.ts"
 import { dead } from "./dead/index.ts"
+import { dev } from "./dev/index.ts"
 import { doctor } from "./doctor.ts"
 import { jobs } from "./jobs/index.ts"
 import { lanes } from "./lanes.ts"
@@ -17,7 +18,7 @@ import { workers } from "./workers.ts"
 
 const indented = (text: string) => text.replaceAll("\n", "\n  ")
 
-const commands = [migrate, worker, maintenance, tick, jobs, queues, dead, workers, lanes, doctor, config] as const
+const commands = [dev, migrate, worker, maintenance, tick, jobs, queues, dead, workers, lanes, doctor, config] as const
 
 export const lanekeeper = Command.make("lanekeeper").pipe(
   Command.withDescription(`Durable background jobs on PostgreSQL\n\n  ${indented(table(rows))}`),

@@ -158,6 +158,15 @@ export const Lanes = Schema.Struct({
   )
 })
 
+/** What the database says when `dev` has ended: jobs by place, attempts by how they ended, the last term. */
+export const DevSummary = Schema.Struct({
+  took: Schema.Int,
+  places: Schema.Record(Schema.String, Schema.Int),
+  attempts: Schema.Record(Schema.String, Schema.Int),
+  term: Schema.Int,
+  lanes: Schema.Array(Schema.Struct({ lane: Schema.String, rows: Schema.Int, error: Nullable(Schema.String) }))
+})
+
 export const Tick = Schema.Struct({
   ran: Schema.Array(
     Schema.Struct({
