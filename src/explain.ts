@@ -14,6 +14,8 @@ export interface Reason {
   readonly cause: string
   /** What to do about it, where there is something to do. */
   readonly remedy: string | null
+  /** It stays so until somebody does something. */
+  readonly stuck: boolean
 }
 
 export interface Explanation {
@@ -74,27 +76,29 @@ const reasonsOf = (seen: Seen): ReadonlyArray<Reason> => {
   }
 }
 
-const reason = (cause: string, remedy: string | null = null): Reason => ({ cause, remedy })
+const reason = (cause: string, remedy: string | null = null): Reason => ({ cause, remedy, stuck: false })
+
+const stuck = (cause: string, remedy: string): Reason => ({ cause, remedy, stuck: true })
 
 const ready = ({ alive, job, paused, workers }: Seen): ReadonlyArray<Reason> => {
   const reasons: Array<Reason> = []
   if (paused.includes(job.queue)) {
-    reasons.push(reason(`Its queue ${job.queue} is paused`, `run lanekeeper queues resume ${job.queue}`))
+    reasons.push(stuck(`Its queue ${job.queue} is paused`, `run lanekeeper queues resume ${job.queue}`))
   }
   const serving = (row: WorkerRow, what: "kinds" | "queues", name: string) =>
     Option.match(row.serves, { onNone: () => true, onSome: (serves) => serves[what].includes(name) })
   if (alive.length === 0) {
     const silent = workers.length === 0 ? "none is registered" : `${workers.length} registered, all of them silent`
-    reasons.push(reason(`No worker is alive: ${silent}`, "start a worker"))
+    reasons.push(stuck(`No worker is alive: ${silent}`, "start a worker"))
   } else if (!alive.some((row) => serving(row, "queues", job.queue))) {
-    reasons.push(reason(`No live worker serves its queue ${job.queue}`, `add ${job.queue} to the queues of a worker`))
+    reasons.push(stuck(`No live worker serves its queue ${job.queue}`, `add ${job.queue} to the queues of a worker`))
   } else if (!alive.some((row) => serving(row, "kinds", job.kind))) {
     reasons.push(
-      reason(`No live worker has a handler for its kind ${job.kind}`, `deploy a worker with a handler for ${job.kind}`)
+      stuck(`No live worker has a handler for its kind ${job.kind}`, `deploy a worker with a handler for ${job.kind}`)
     )
   } else if (!alive.some((row) => serving(row, "queues", job.queue) && serving(row, "kinds", job.kind))) {
     reasons.push(
-      reason(
+      stuck(
         `The live workers that handle its kind ${job.kind} do not serve its queue ${job.queue}`,
         `add ${job.queue} to the queues of one of them`
       )
@@ -158,14 +162,14 @@ const unattended = ({ runs }: Seen, lane: string, consequence: string): Readonly
       onNone: () => "no lane ever ran",
       onSome: (last) => `the last lane ran ${rounded(last)} ago`
     })
-    return [reason(`No maintenance runs (${since}): ${consequence}`, "start a worker or lanekeeper maintenance")]
+    return [stuck(`No maintenance runs (${since}): ${consequence}`, "start a worker or lanekeeper maintenance")]
   }
   const run = runs.find((one) => one.lane === lane)
   if (run === undefined || isStopped(run, Duration.zero)) {
-    return [reason(`The lane ${lane} does not run although others do: ${consequence}`, "run lanekeeper doctor")]
+    return [stuck(`The lane ${lane} does not run although others do: ${consequence}`, "run lanekeeper doctor")]
   }
   if (run.failures === 0) return []
-  return [reason(`The lane ${lane} fails (${run.error}): ${consequence}`, "run lanekeeper doctor")]
+  return [stuck(`The lane ${lane} fails (${run.error}): ${consequence}`, "run lanekeeper doctor")]
 }
 
 /** A job that failed before says so, whatever keeps it now. */

@@ -11,14 +11,20 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
+import { isSqlError } from "effect/sql/SqlError"
+import { rootMessage } from "../store/postgres/DatabaseError.ts"
 
 export const report = (cause: Cause.Cause<unknown>) =>
   Effect.sync(() => {
     if (Cause.hasInterruptsOnly(cause)) return
     const error = Option.getOrUndefined(Cause.findErrorOption(cause))
     if (CliError.isCliError(error)) return // the command line has shown it, with its help
-    process.stderr.write(`${error instanceof Error ? error.message : Cause.pretty(cause)}\n`)
+    process.stderr.write(`${error instanceof Error ? sentence(error) : Cause.pretty(cause)}\n`)
   })
+
+/** What nobody foresaw of the database, in its own words. */
+const sentence = (error: Error) =>
+  isSqlError(error) ? `The database could not do it (${rootMessage(error)})` : error.message
 
 let ended: "SIGTERM" | undefined
 process.once("SIGTERM", () => (ended = "SIGTERM"))

@@ -5,6 +5,7 @@ import * as Flag from "effect/cli/Flag"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Predicate from "effect/Predicate"
 import * as Settings from "../Settings.ts"
 import { hasColours } from "./table.ts"
 
@@ -17,10 +18,37 @@ export const logFormat = GlobalFlag.Setting("log-format")({
   )
 })
 
+/** A sentence and its fields, whether they were given with it or hold for all that is logged around it. */
+const fieldsOf = (entry: Logger.Options<unknown>): Readonly<Record<string, unknown>> => {
+  const { annotations, cause, fiberId: _, level, message, spans, timestamp } = Logger.formatStructured.log(entry)
+  const parts: ReadonlyArray<unknown> = Array.isArray(message) ? message : [message]
+  const given = parts.filter((part) => Predicate.isReadonlyObject(part))
+  return {
+    time: timestamp,
+    level,
+    message: parts.filter((part) => !Predicate.isReadonlyObject(part)).join(" "),
+    ...annotations,
+    ...Object.assign({}, ...given),
+    ...spans,
+    ...(cause === undefined ? {} : { cause })
+  }
+}
+
+const json = (value: unknown) =>
+  JSON.stringify(value, (_, part: unknown) => (typeof part === "bigint" ? String(part) : part))
+
+const logfmt = (fields: Readonly<Record<string, unknown>>) =>
+  Object.entries(fields)
+    .map(([name, value]) => {
+      const text = typeof value === "string" ? value : (json(value) ?? "")
+      return `${name}=${/^[^\s"=]+$/.test(text) ? text : JSON.stringify(text)}`
+    })
+    .join(" ")
+
 /** Where the log goes is the command's matter: those that answer something keep stdout for the answer. */
-const toConsole = (format: Logger.Logger<unknown, string>) =>
+const toConsole = (format: (fields: Readonly<Record<string, unknown>>) => string) =>
   Logger.make<unknown, void>((entry) => {
-    const line = format.log(entry)
+    const line = format(fieldsOf(entry))
     const console = entry.fiber.getRef(Console.Console)
     if (entry.fiber.getRef(Logger.LogToStderr)) console.error(line)
     else console.log(line)
@@ -31,9 +59,7 @@ export const layerLog = Layer.unwrap(
     const { format } = yield* Settings.read({ format: Settings.logFormat }, { format: yield* logFormat })
     const isPretty = format === "pretty" || (format === "auto" && process.stdout.isTTY === true)
     return Logger.layer([
-      isPretty
-        ? Logger.consolePretty({ colors: hasColours() })
-        : toConsole(format === "json" ? Logger.formatJson : Logger.formatLogFmt)
+      isPretty ? Logger.consolePretty({ colors: hasColours() }) : toConsole(format === "json" ? json : logfmt)
     ])
   })
 )

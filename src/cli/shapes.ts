@@ -105,7 +105,7 @@ export const Diagnosis = Schema.Struct({ healthy: Schema.Boolean, findings: Sche
 export const Explanation = Schema.Struct({
   id: Schema.String,
   place: Schema.Literals(places),
-  reasons: Schema.Array(Schema.Struct({ cause: Schema.String, remedy: Nullable(Schema.String) }))
+  reasons: Schema.Array(Schema.Struct({ cause: Schema.String, remedy: Nullable(Schema.String), stuck: Schema.Boolean }))
 })
 
 export const Configuration = Schema.Struct({

@@ -35,7 +35,12 @@ describe("lanekeeper jobs", () => {
       const kept = ["jobs", "enqueue", "note", "--unique", "one"]
       const first = yield* answered(Shapes.Enqueued, ...kept)
       assert.deepStrictEqual(yield* answered(Shapes.Enqueued, ...kept), { ...first, outcome: "kept" })
-      assert.match(yield* printed("jobs", "enqueue", "note", "--delay", "5 minutes"), /^\d+-\d+ was enqueued$/)
+      const later = yield* command("jobs", "enqueue", "note", "--delay", "5 minutes")
+      assert.match(later.stdout, /^\d+-\d+ was enqueued$/)
+      assert.match(
+        later.stderr,
+        /^No maintenance runs \(no lane ever ran\): .* → start a worker or lanekeeper maintenance$/
+      )
       const { jobs, next } = yield* answered(Shapes.JobPage, "jobs", "list", "--limit", "2")
       assert.deepStrictEqual(
         jobs.map(({ place }) => place),
@@ -102,7 +107,7 @@ describe("lanekeeper jobs", () => {
       const { place, reasons } = yield* answered(Shapes.Explanation, "jobs", "explain", id)
       assert.deepStrictEqual(
         [place, reasons],
-        ["ready", [{ cause: "No worker is alive: none is registered", remedy: "start a worker" }]]
+        ["ready", [{ cause: "No worker is alive: none is registered", remedy: "start a worker", stuck: true }]]
       )
       assert.strictEqual(
         yield* printed("jobs", "explain", id),

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
+import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 
 /** A process ended that nobody had told to. */
@@ -34,11 +35,12 @@ const linesKept = 20 // of its log, for the case that it ends by itself
 export const start = (
   name: string,
   args: ReadonlyArray<string>,
-  env: Readonly<Record<string, string>>
+  env: Readonly<Record<string, string>>,
+  onLine: (line: string) => void = () => undefined
 ): Effect.Effect<Member, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
-      Effect.sync(() => watch(name, spawnDetached(args, env))),
+      Effect.sync(() => watch(name, spawnDetached(args, env), onLine)),
       ({ child, ended }) =>
         Effect.promise(() => {
           child.kill("SIGTERM")
@@ -70,14 +72,14 @@ const spawnDetached = (args: ReadonlyArray<string>, env: Readonly<Record<string,
     env: { ...process.env, ...env }
   })
 
-const watch = (name: string, child: ChildProcess) => {
+const watch = (name: string, child: ChildProcess, onLine: (line: string) => void) => {
   const log: Array<string> = []
-  const keep = (chunk: Buffer) => {
-    log.push(...chunk.toString().trimEnd().split("\n"))
+  const keep = (line: string) => {
+    log.push(line)
     log.splice(0, log.length - linesKept)
+    onLine(line)
   }
-  child.stdout?.on("data", keep)
-  child.stderr?.on("data", keep)
+  for (const input of [child.stdout!, child.stderr!]) createInterface({ input }).on("line", keep)
   const ended = new Promise<string>((resolve) => {
     child.on("error", (error) => resolve(error.message))
     child.on("close", (code, signal) => resolve(signal ?? `exit code ${code}`))

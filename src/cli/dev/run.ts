@@ -88,9 +88,12 @@ const perform = Effect.fnUntraced(function* (performance: Performance) {
     LANEKEEPER_LOG_FORMAT: "logfmt",
     ...(demonstrates ? shortly : {})
   }
-  const join = (name: string, ...args: ReadonlyArray<string>) =>
-    Effect.tap(start(name, args, env), (member) => Effect.sync(() => members.push(member)))
-  const work = (number: number) => join(`worker ${number}`, "worker", "--app", app ?? sample)
+  const join = (name: string, args: ReadonlyArray<string>, onLine?: (line: string) => void) =>
+    Effect.tap(start(name, args, env, onLine), (member) => Effect.sync(() => members.push(member)))
+  // What an application says is what its author looks for; the demonstration says enough by itself.
+  const run = Effect.runForkWith(yield* Effect.context<never>())
+  const hear = demonstrates ? undefined : (line: string) => void run(view.say(line))
+  const work = (number: number) => join(`worker ${number}`, ["worker", "--app", app ?? sample], hear)
 
   const finish = Effect.gen(function* () {
     const seen = yield* look(sql, schema)
@@ -99,7 +102,7 @@ const perform = Effect.fnUntraced(function* (performance: Performance) {
   })
 
   yield* Effect.gen(function* () {
-    const maintenance = yield* join("maintenance", "maintenance")
+    const maintenance = yield* join("maintenance", ["maintenance"])
     const first = yield* work(1)
     const others = demonstrates ? [yield* work(2)] : []
     yield* view.say(`Started ${members.map(({ name, pid }) => `${name} (process ${pid})`).join(", ")}`)

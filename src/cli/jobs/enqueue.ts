@@ -59,22 +59,25 @@ export const enqueue = Command.make(
     const { Client } = yield* Effect.promise(() => import("../../Client.ts"))
     // What the kind declares in code is not known here: the flags say it.
     const kind = Job.make(flags.kind, { payload: Schema.Unknown })
-    const { former, id, outcome } = yield* withStore(
-      "jobs",
-      flags,
-      Effect.flatMap(Client, (client) =>
-        client.enqueue(kind, flags.payload, {
-          queue: flags.queue,
-          priority: flags.priority,
-          delay: Option.getOrUndefined(flags.delay),
-          unique: Option.getOrUndefined(flags.unique),
-          maxAttempts: Option.getOrUndefined(flags.maxAttempts),
-          tags: flags.tag.length > 0 ? flags.tag : undefined
-        })
-      )
-    )
+    const { explain } = yield* Effect.promise(() => import("../../explain.ts"))
+    const enqueueing = Effect.gen(function* () {
+      const client = yield* Client
+      const enqueued = yield* client.enqueue(kind, flags.payload, {
+        queue: flags.queue,
+        priority: flags.priority,
+        delay: Option.getOrUndefined(flags.delay),
+        unique: Option.getOrUndefined(flags.unique),
+        maxAttempts: Option.getOrUndefined(flags.maxAttempts),
+        tags: flags.tag.length > 0 ? flags.tag : undefined
+      })
+      // A queue nobody serves is easily named by mistake, and nothing else would say so.
+      const { reasons } = yield* explain(enqueued.id)
+      return { ...enqueued, stuck: reasons.filter((reason) => reason.stuck) }
+    })
+    const { former, id, outcome, stuck } = yield* withStore("jobs", flags, enqueueing)
     const told: typeof Enqueued.Type = { id, outcome, former: Option.getOrNull(former) }
     yield* Console.log(flags.json ? JSON.stringify(told) : `${id} was ${outcome}`)
+    for (const { cause, remedy } of stuck) yield* Console.error(`${cause} → ${remedy}`)
   })
 ).pipe(
   Command.withDescription("Enqueue a job by the name of its kind; the payload is stored as it is given"),
