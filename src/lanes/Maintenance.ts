@@ -129,7 +129,9 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions, role: Rol
           Option.isSome(term) ? Effect.succeed({ rows: {}, full: false }) : outbox.body(batch)
         )
     }
-    yield* loop(following, { stopping, onRun: () => Effect.void })
+    // A sink has the grace that a lane's statement has.
+    const patience = Effect.andThen(Deferred.await(stopping), Effect.sleep(grace))
+    yield* Effect.raceFirst(loop(following, { stopping, onRun: () => Effect.void }), patience)
   }, Effect.provideContext(context))
 
   /** A worker has a row already, and beats for itself. */

@@ -347,6 +347,25 @@ describe("Events", () => {
   )
 
   test(
+    "hold up the end of a process for its grace at most, when the sink hangs [LK-A10]",
+    Effect.gen(function* () {
+      const { dead } = makeWorld(yield* Store, TestClock.adjust)
+      const taken = yield* Deferred.make<void>()
+      const deliver = () => Effect.andThen(Deferred.succeed(taken, undefined), Effect.never)
+      yield* process("leader")
+      const { shutdown } = yield* process("follower", Lanekeeper.layerEvents({ deliver }))
+      yield* dead()
+      yield* TestClock.adjust("3 seconds")
+      yield* Deferred.await(taken)
+      const fiber = yield* Effect.forkScoped(shutdown)
+      yield* TestClock.adjust("9 seconds")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(fiber)
+    })
+  )
+
+  test(
     "are delivered once by a leader that has a sink, and a follow-up needs no code where it is enqueued [LK-C7, LK-D8]",
     Effect.gen(function* () {
       const store = yield* Store
