@@ -51,6 +51,20 @@ layer(Interleavings.layer, { excludeTestServices: true })("Every order of a clai
     ]
   })
 
+  meet("another claim of a ticket that is not the last: who finds less in it goes on to the next [LK-F4]", {
+    over: ["ticket"],
+    scene: Effect.fnUntraced(function* ({ enqueue, store }) {
+      yield* enqueue({}, {}, {})
+      yield* enqueue({}, {})
+      return [claims(yield* store.register("a"), 1), claims(yield* store.register("b"), 3)]
+    }),
+    ends: [
+      "claims 1, full; claims 3, full → 1 running by a, 2 running by b, 3 running by b, 4 running by b, 5 ready",
+      "claims 1, full; claims 3, full → 1 running by b, 2 running by b, 3 running by b, 4 running by a, 5 ready",
+      "claims 1, full; claims 2, contended → 1 running by a, 2 ready, 3 ready, 4 running by b, 5 running by b"
+    ]
+  })
+
   meet("a cancel of one of a ticket's jobs: it is cancelled, or running and marked", {
     over: ["ticket", "lease"],
     scene: Effect.fnUntraced(function* ({ enqueue, store }) {

@@ -130,6 +130,7 @@ DECLARE
   part int8multirange;
   behind bigint;
   missed boolean;
+  promised int;
   crowded boolean;
   one_slot smallint;
 BEGIN
@@ -167,8 +168,9 @@ BEGIN
         EXIT WHEN wanted = 0;
 
         SELECT array_agg(choice.id) FILTER (WHERE brinks <= room), array_agg(choice.shelf) FILTER (WHERE brinks <= room),
-          array_agg(choice.kind) FILTER (WHERE brinks <= room), max(choice.id) FILTER (WHERE brinks <= room) + 1, max(brinks) > room
-        INTO chosen_ids, chosen_shelves, chosen_kinds, behind, crowded
+          array_agg(choice.kind) FILTER (WHERE brinks <= room), max(choice.id) FILTER (WHERE brinks <= room) + 1, max(brinks) > room,
+          least(wanted, sum(choice.size) FILTER (WHERE brinks <= room))
+        INTO chosen_ids, chosen_shelves, chosen_kinds, behind, crowded, promised
         FROM (
           SELECT next.*, turn.kind, sum(next.size) OVER (ORDER BY next.id) - next.size AS before,
             count(*) FILTER (WHERE next.crashes >= brink) OVER (ORDER BY next.id) AS brinks
@@ -196,6 +198,8 @@ BEGIN
         ) grasp;
         missed := cardinality(held) < cardinality(chosen_ids);
         contended := contended OR missed;
+        -- Who was quicker may have left a part of a ticket.
+        missed := missed OR surplus < promised;
         surplus := surplus - wanted;
         wanted := greatest(-surplus, 0);
         IF room > 0 THEN room := room - (SELECT count(*) FROM unnest(held) AS one WHERE one.crashes >= brink); END IF;
