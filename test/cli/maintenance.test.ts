@@ -5,9 +5,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { Client } from "../../src/Client.ts"
+import * as Job from "../../src/Job.ts"
 import { lanes } from "../../src/lanes/index.ts"
 import { layerPostgres } from "../../src/store/postgres/index.ts"
 import { Store, type Term, UnderTerm } from "../../src/store/Store.ts"
+import { Wakeup } from "../../src/Wakeup.ts"
 import { job } from "../store/suiteWorld.ts"
 import { eventually } from "../support/eventually.ts"
 import { makeNetwork } from "../support/network.ts"
@@ -60,7 +63,35 @@ const isMaintained = Effect.gen(function* () {
   yield* eventually(store.place(id!), (place) => Option.getOrNull(place) === "ready")
 })
 
+/** Silence as it is counted, in a tenth of the time. */
+const hasty = { LANEKEEPER_HEARTBEAT: "200 millis", LANEKEEPER_STALE_AFTER: "1 second" }
+
 describe("lanekeeper maintenance", () => {
+  test(
+    "enqueues what is to follow a rescue, and tells of it, with no code of the application [LK-C2, LK-C7]",
+    Effect.gen(function* () {
+      const store = yield* Store
+      const { url } = yield* TestDatabase
+      const Alarm = Job.make("alarm", { payload: Job.FollowUp, queue: "alarms" })
+      const Pay = Job.make("pay", { payload: {}, queue: "post", onRescue: Alarm })
+      const { id } = yield* Pay.enqueue({}).pipe(
+        Effect.provide(Client.layer.pipe(Layer.provide(Layer.merge(Layer.succeed(Store, store), Wakeup.layerLocal))))
+      )
+      const worker = yield* store.register("vanishes")
+      yield* store.claim({ worker, kinds: ["pay"], queues: [{ queue: "post", limit: 1 }] })
+      const env = { DATABASE_URL: url, LANEKEEPER_LANES: "rescue-stale=200 millis", ...hasty }
+      yield* start(process.execPath, [main, "maintenance"], { env })
+      yield* eventually(store.place(id), (place) => Option.getOrNull(place) === "ready")
+      const [followUp] = yield* store.page({ place: "ready", queue: "alarms", limit: 2 })
+      const given = yield* Alarm.decode(followUp!.payload, null)
+      assert.deepInclude(given, { type: "rescued", job: id, kind: "pay", attempt: 1, rescues: 1 })
+      yield* eventually(store.events({ after: 0n, limit: 9 }), (events) => events.length > 0)
+      const [event] = yield* store.events({ after: 0n, limit: 9 })
+      assert.deepInclude(event!.details, { worker: String(worker), name: "vanishes", rescues: 1, place: "ready" })
+      assert.isAbove(event!.details["silentMs"] as number, 1_000)
+    })
+  )
+
   test(
     "is led by another process after the leader was killed [LK-B1, LK-P1]",
     Effect.gen(function* () {
