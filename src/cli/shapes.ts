@@ -7,8 +7,8 @@ import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { places } from "../domain/Job.ts"
-import type { HistoryLine, JobView, WorkerRow } from "../store/Store.ts"
-import { messageOf, millis } from "../texts.ts"
+import type { HistoryLine, JobView } from "../store/Store.ts"
+import { messageOf } from "../texts.ts"
 
 const Nullable = Schema.NullOr
 
@@ -61,16 +61,19 @@ export const Moved = Schema.Struct({
 /** How many jobs a filter moved. */
 export const MovedMany = Schema.Struct({ outcome: Schema.String, jobs: Schema.Int })
 
-export const Worker = Schema.Struct({
+export const Process = Schema.Struct({
   id: Schema.Int,
   name: Schema.String,
+  role: Schema.String,
+  release: Nullable(Schema.String),
   state: Schema.Literals(["alive", "silent", "declared dead"]),
+  leads: Schema.Boolean,
   lastBeat: Schema.Int,
   kinds: Nullable(Schema.Array(Schema.String)),
   queues: Nullable(Schema.Array(Schema.String))
 })
 
-export const Workers = Schema.Struct({ workers: Schema.Array(Worker) })
+export const Workers = Schema.Struct({ processes: Schema.Array(Process) })
 
 const Count = Schema.Finite
 
@@ -215,13 +218,4 @@ export const jobDetails = (view: JobView): typeof JobDetails.Type => ({
   payload: view.payload,
   details: view.details,
   history: view.history.map(historyLine)
-})
-
-export const workerLine = (row: WorkerRow, silentAfter: number): typeof Worker.Type => ({
-  id: Number(row.id),
-  name: row.name,
-  state: row.declaredDead ? "declared dead" : millis(row.beatAge) > silentAfter ? "silent" : "alive",
-  lastBeat: millis(row.beatAge),
-  kinds: Option.getOrNull(Option.map(row.serves, ({ kinds }) => kinds)),
-  queues: Option.getOrNull(Option.map(row.serves, ({ queues }) => queues))
 })

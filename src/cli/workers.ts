@@ -2,12 +2,15 @@ import * as Command from "effect/cli/Command"
 import * as Console from "effect/Console"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Settings from "../Settings.ts"
+import type { WorkerRow } from "../store/Store.ts"
+import type { ProcessRow } from "../store/Upkeep.ts"
+import { millis, rounded } from "../texts.ts"
 import { jsonFlag, schemaFlag } from "./flags.ts"
-import { type Worker, workerLine, type Workers } from "./shapes.ts"
+import type { Process, Workers } from "./shapes.ts"
 import { withStore } from "./store.ts"
 import { table } from "./table.ts"
-import { rounded } from "../texts.ts"
 
 export const workers = Command.make(
   "workers",
@@ -15,21 +18,50 @@ export const workers = Command.make(
   Effect.fn(function* (flags) {
     const { staleAfter } = yield* Settings.read({ staleAfter: Settings.staleAfter })
     const { Store } = yield* Effect.promise(() => import("../store/Store.ts"))
-    const rows = yield* withStore(
-      "workers",
-      flags,
-      Effect.flatMap(Store, (store) => store.workers)
-    )
-    const told: typeof Workers.Type = { workers: rows.map((row) => workerLine(row, Duration.toMillis(staleAfter))) }
+    const reading = Effect.flatMap(Store, (store) => Effect.all([store.processes, store.workers]))
+    const [processes, workers] = yield* withStore("workers", flags, reading)
+    const told: typeof Workers.Type = {
+      processes: processes.map((process) =>
+        tell(
+          process,
+          workers.find(({ id }) => id === process.id),
+          staleAfter
+        )
+      )
+    }
     if (flags.json) return yield* Console.log(JSON.stringify(told))
-    yield* Console.log(told.workers.length === 0 ? "No worker is registered" : table(told.workers.map(rowOf)))
+    yield* Console.log(told.processes.length === 0 ? "No process is registered" : table(told.processes.map(rowOf)))
   })
-).pipe(Command.withDescription("Show the workers: whether each lives, and what it serves"))
+).pipe(
+  Command.withDescription("Show the processes that work or maintain: whether each lives, leads, and what it serves")
+)
 
-const rowOf = ({ id, kinds, lastBeat, name, queues, state }: typeof Worker.Type) => ({
+const tell = (
+  { beatAge, declaredDead, id, leads, name, role, version }: ProcessRow,
+  worker: WorkerRow | undefined,
+  staleAfter: Duration.Duration
+): typeof Process.Type => {
+  const serves = Option.getOrUndefined(Option.flatMap(Option.fromUndefinedOr(worker), ({ serves }) => serves))
+  const silent = Duration.isGreaterThan(beatAge, staleAfter)
+  return {
+    id: Number(id),
+    name,
+    role,
+    release: Option.getOrNull(version),
+    state: declaredDead ? "declared dead" : silent ? "silent" : "alive",
+    leads,
+    lastBeat: millis(beatAge),
+    kinds: serves?.kinds ?? null,
+    queues: serves?.queues ?? null
+  }
+}
+
+const rowOf = ({ id, kinds, lastBeat, leads, name, queues, release, role, state }: typeof Process.Type) => ({
   id: `${id}`,
   name,
-  state,
+  role,
+  release: release ?? "",
+  state: leads ? `${state}, leads` : state,
   "last beat": `${rounded(Duration.millis(lastBeat))} ago`,
   queues: queues?.join(", ") ?? "",
   kinds: kinds?.join(", ") ?? ""

@@ -224,14 +224,21 @@ describe("lanekeeper workers", () => {
     "shows who works, what each serves, and who was declared dead [LK-K1]",
     Effect.gen(function* () {
       const store = yield* Store
-      assert.strictEqual(yield* printed("workers"), "No worker is registered")
+      assert.strictEqual(yield* printed("workers"), "No process is registered")
       yield* store.register("box:1", { kinds: ["note"], queues: ["post", "bulk"] })
       const dead = yield* store.register("box:2")
       yield* store.declareDead(dead, 0)
-      const { workers } = yield* answered(Shapes.Workers, "workers")
-      assert.deepInclude(workers[0], { name: "box:1", state: "alive", kinds: ["note"], queues: ["post", "bulk"] })
-      assert.deepInclude(workers[1], { name: "box:2", state: "declared dead", kinds: null })
-      assert.match(yield* printed("workers"), /box:1 +alive .* ago +post, bulk +note\n/)
+      const { processes } = yield* answered(Shapes.Workers, "workers")
+      assert.deepInclude(processes[0], {
+        role: "worker",
+        leads: false,
+        name: "box:1",
+        state: "alive",
+        kinds: ["note"],
+        queues: ["post", "bulk"]
+      })
+      assert.deepInclude(processes[1], { name: "box:2", state: "declared dead", kinds: null })
+      assert.match(yield* printed("workers"), /box:1 +worker .*alive .* ago +post, bulk +note\n/)
     })
   )
 })
