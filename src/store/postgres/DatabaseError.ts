@@ -105,8 +105,11 @@ export const stateOf = (error: SqlError): string | undefined => {
 export const rootMessage = (error: SqlError): string => {
   const cause: unknown = error.reason.cause
   if (cause instanceof AggregateError) return cause.errors.map(String).join(", ")
-  return cause instanceof Error && cause.message !== "" ? cause.message : error.message
+  const message = cause instanceof Error && cause.message !== "" ? cause.message : error.message
+  return stateOf(error) === "25006" ? `${message}: ${writable}` : message
 }
+
+const writable = "point DATABASE_URL at the primary, or set default_transaction_read_only to off"
 
 /** Fails unless the server is supported. Answers its version, such as "18.4". */
 export const requireServer = Effect.fnUntraced(function* (client: PgClient.PgClient) {
