@@ -1,12 +1,22 @@
 /** The moves of many jobs at once: each locks what it moves, in order, and skips what others are moving. */
 import type { PgClient } from "@effect/sql-pg/PgClient"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Overdue, Store, WorkerId } from "../Store.ts"
 import { takingApart } from "./apart.ts"
+import { DueMark } from "./DueMark.ts"
 import { type Part, summed } from "./moved.ts"
 import { pointers } from "./pointers.ts"
 import { allowing, underTerm } from "./term.ts"
+
+/** Not a part: how many microseconds it took to find what is due. */
+interface Walked {
+  readonly place: "walked"
+  readonly jobs: number
+}
+
+const ages = 3e12 // milliseconds: earlier than anything was due
 
 type Passes = "promote" | "expireWaits" | "watch" | "overdue"
 
@@ -27,15 +37,29 @@ export const passing = (
   const due = `FROM ${schema}.timed WHERE run_at <= statement_timestamp() ORDER BY run_at, job LIMIT 1 FOR UPDATE SKIP LOCKED`
   const promote = `
     WITH due AS MATERIALIZED (
-      SELECT job FROM ${schema}.timed WHERE run_at <= statement_timestamp()
+      SELECT job FROM ${schema}.timed
+      WHERE run_at <= statement_timestamp() AND run_at > statement_timestamp() - coalesce($2::float8, ${ages}) * interval '1 ms'
       ORDER BY run_at, job LIMIT $1 FOR UPDATE SKIP LOCKED
-    ), ${allowed("$2", "due")}, gone AS (
+    ), ${allowed("$3", "due")}, gone AS (
       DELETE FROM ${schema}.timed USING due, allowed WHERE timed.job = due.job RETURNING timed.*
     ), ready AS (
       INSERT INTO ${schema}.ticket (${ticketColumns})
       SELECT ${ticketOf("attempt")} FROM (SELECT * FROM gone ORDER BY run_at, job) gone
     )
-    SELECT 'ready' AS place, queue, count(*)::int AS jobs FROM gone GROUP BY queue`
+    SELECT 'ready' AS place, queue, count(*)::int AS jobs FROM gone GROUP BY queue
+    UNION ALL
+    SELECT 'walked', '', (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1e6)::int FROM (SELECT count(*) FROM due) AS read`
+
+  const mark = new DueMark()
+  const promoteSome = Effect.fnUntraced(function* (limit: number) {
+    const now = yield* Clock.currentTimeMillis
+    const lookBack = mark.lookBack(now)
+    const rows = yield* rowsUnderTerm<Part | Walked>(promote, [limit, lookBack])
+    const isWalked = (row: Part | Walked): row is Walked => row.place === "walked"
+    const moved = summed(rows.filter((row): row is Part => !isWalked(row)))
+    mark.ran(now, lookBack, rows.find(isWalked)!.jobs, moved.ready, limit)
+    return moved
+  })
 
   // The two times are read after the wait for the other looker's row, and a beat that comes meanwhile is seen.
   const watch = `
@@ -98,8 +122,7 @@ export const passing = (
     GROUP BY place, queue`
 
   return {
-    promote: ({ limit }) =>
-      takeApart({ move: (limit) => partsUnderTerm(promote, [limit]), first: `SELECT job, slot ${due}` }, limit),
+    promote: ({ limit }) => takeApart({ move: promoteSome, first: `SELECT job, slot ${due}` }, limit),
     watch: ({ staleAfter }) =>
       Effect.map(
         rowsUnderTerm<{ readonly id: WorkerId; readonly name: string; readonly age: number }>(watch, [
