@@ -8,8 +8,8 @@ export class OpenLeases {
   private readonly left = new Map<LeaseId, number>()
   private unknown: ReadonlyArray<LeaseId> = []
 
-  claimed(jobs: ReadonlyArray<{ readonly lease: LeaseId }>): void {
-    for (const { lease } of jobs) this.left.set(lease, (this.left.get(lease) ?? 0) + 1)
+  claimed(lease: LeaseId, jobs: number): void {
+    this.left.set(lease, jobs)
   }
 
   /** The leases that are over when these attempts have ended. */

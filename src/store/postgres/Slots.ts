@@ -117,7 +117,7 @@ export const slotsOn = (sql: PgClient, schema: string) => {
   const evacuateStatement = (slot: number) => `
     WITH scheduled AS ${gone("timed", "job", `job = ANY ($1) AND slot = ${slot}`)},
     waiting AS ${gone("wait", "job", `job = ANY ($1) AND slot = ${slot}`)},
-    ready AS ${gone("ticket", "id, shelf", `(again = ANY ($1) OR fresh AND id = ANY ($2)) AND slot = ${slot}`)},
+    ready AS ${gone("ticket", "id, shelf", `(again = ANY ($1) OR again IS NULL AND id = ANY ($2)) AND slot = ${slot}`)},
     moved AS MATERIALIZED (
       SELECT job, attempt FROM scheduled UNION ALL SELECT job, attempt FROM waiting UNION ALL
       SELECT job, attempt FROM ready CROSS JOIN unnest(jobs) AS run CROSS JOIN generate_series(lower(run), upper(run) - 1) AS job

@@ -9,8 +9,8 @@
 export interface Turn {
   readonly queue: string
   readonly kind: string
-  readonly priority: number
-  readonly fresh: boolean
+  /** Twice the priority; one more for fresh tickets, which come after those that are ready again. */
+  readonly turn: number
 }
 
 interface Mark extends Turn {
@@ -22,7 +22,7 @@ interface Mark extends Turn {
   seenAt: number
 }
 
-const dear = 1_000 // microseconds of a walk: about what a claim of a hundred jobs costs by itself
+const dear = 250 // microseconds of a look: about what a small claim costs by itself
 const walkEvery = 1_000 // milliseconds: one poll, the longest that a late commit may go unseen
 const idle = 60_000 // milliseconds without a ticket, after which its mark is dropped
 const lag = 100 // milliseconds: what commits a little out of order is found without waiting for the walk
@@ -49,8 +49,9 @@ export class Turns {
     return { queues: [...this.queues], kinds: [...this.kinds] }
   }
 
+  /** A claim or a walk read from the start, and found what lay below the marks. */
   walked(turns: ReadonlyArray<readonly [Turn, bigint]>, micros: number, now: number): void {
-    // The lower of two: a session's first walk pays for its plan.
+    // The lower of two: a session's first look pays for its plan.
     this.cost = Math.min(micros, this.last)
     this.last = micros
     this.walkedAt = now
@@ -62,11 +63,11 @@ export class Turns {
 
   /** A ticket was there to be taken: what lies before it is consumed, or will be found by a walk. */
   saw(turn: Turn, ticket: bigint, now: number): void {
-    const key = `${turn.queue}\0${turn.kind}\0${turn.priority}\0${turn.fresh}`
+    const key = `${turn.queue}\0${turn.kind}\0${turn.turn}`
     const entry = this.marks.get(key)
     if (entry === undefined) {
-      const { queue, kind, priority, fresh } = turn
-      this.marks.set(key, { queue, kind, priority, fresh, mark: ticket, next: ticket, since: now, seenAt: now })
+      const { kind, queue } = turn
+      this.marks.set(key, { queue, kind, turn: turn.turn, mark: ticket, next: ticket, since: now, seenAt: now })
       return
     }
     entry.seenAt = now

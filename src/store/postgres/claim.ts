@@ -9,60 +9,67 @@ import { makeId } from "../../domain/Job.ts"
 import type { Claim, Claimed, ClaimOptions, LeaseId, Store } from "../Store.ts"
 import { alone } from "./lazily.ts"
 import type { OpenLeases } from "./OpenLeases.ts"
-import { bools, int2s, int4s, int8s, texts } from "./parameters.ts"
+import { int2s, int4s, int8s, texts } from "./parameters.ts"
 import { type Turn, Turns } from "./Turns.ts"
 
-interface JobRow extends Turn {
-  readonly asked: number
+/** What the jobs of a lease have in common. */
+interface LeaseRow {
   readonly lease: LeaseId
-  readonly slot: number
-  readonly id: bigint
+  readonly job: null
+  /** The ticket, if its one job was ready before. */
+  readonly ord: bigint | null
+  readonly moment: Date
+  readonly content: {
+    readonly slot: number
+    readonly kind: string
+    readonly queue: string
+    readonly priority: number
+    readonly attempt: number
+    readonly failures: number
+    readonly crashes: number
+    readonly deadline: number | null
+    readonly begun: boolean
+  }
+}
+
+interface JobRow {
+  readonly lease: LeaseId
+  readonly job: bigint
   readonly ord: bigint
-  readonly attempt: number
-  readonly failures: number
-  readonly crashes: number
-  readonly payload: unknown
+  readonly moment: Date
+  readonly content: unknown
   readonly details: unknown
-  readonly enqueued_at: Date
-  readonly claimed_at: Date
-  readonly deadline_ms: bigint | null
-  readonly begun: boolean
 }
 
-interface TurnRow extends Turn {
-  readonly asked: null
+interface LookRow {
   readonly lease: null
-  readonly id: bigint
   readonly ord: bigint
+  readonly content: boolean
 }
 
-interface ContendedRow {
-  readonly asked: 0
-  readonly lease: null
-}
+type Row = LookRow | LeaseRow | JobRow
 
 /** Crashes that no job has: all may be claimed. */
 const nobody = 2 ** 31 - 1
 
-type Row = JobRow | TurnRow | ContendedRow
-
 export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: string, open: OpenLeases) {
   const turns = new Turns()
   const scope: Scope.Scope = yield* Effect.scope
-  const statement = `SELECT * FROM ${schema}.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+  const statement = `SELECT * FROM ${schema}.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
   const walkStatement = `
     SELECT turn.*, (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1e6)::bigint AS micros
-    FROM ${schema}.new_turns($1, $2, '{}', '{}', '{}', '{}') turn
+    FROM ${schema}.turns($1, $2) turn
     UNION ALL
-    SELECT NULL, NULL, NULL, NULL, NULL, (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1e6)::bigint`
+    SELECT NULL, NULL, NULL, NULL, (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1e6)::bigint`
 
   const walk = Effect.fnUntraced(function* (queues: ReadonlyArray<string>, kinds: ReadonlyArray<string>) {
     const rows = yield* sql.unsafe<Turn & { readonly mark: bigint | null; readonly micros: bigint }>(walkStatement, [
       texts(kinds),
       texts(queues)
     ])
+    const now = yield* Clock.currentTimeMillis
     const seen = rows.flatMap((row) => (row.mark === null ? [] : [[row, row.mark] as const]))
-    turns.walked(seen, Number(rows.at(-1)!.micros), yield* Clock.currentTimeMillis)
+    turns.walked(seen, Number(rows.at(-1)!.micros), now)
   })
 
   const claim = Effect.fnUntraced(function* (options: ClaimOptions) {
@@ -84,29 +91,33 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
       byItself,
       texts(known.map(({ queue }) => queue)),
       texts(known.map(({ kind }) => kind)),
-      int2s(known.map(({ priority }) => priority)),
-      bools(known.map(({ fresh }) => fresh)),
+      int2s(known.map(({ turn }) => turn)),
       int8s(known.map(({ mark }) => mark))
     ])
 
     const now = yield* Clock.currentTimeMillis
-    const jobs: Array<JobRow> = []
-    const walked: Array<readonly [Turn, bigint]> = []
-    let micros = 0
+    const leases = new Map<LeaseId, Lease>()
+    const jobs: Array<Taken> = []
     let contended = false
+    let micros = 0
     for (const row of rows) {
-      if (row.lease !== null) jobs.push(row)
-      else if (row.asked === 0) contended = true
-      else {
-        walked.push([row, row.id])
+      if (row.lease === null) {
+        contended = row.content
         micros = Number(row.ord)
+      } else if (row.job === null) {
+        leases.set(row.lease, leaseOf(row, names.indexOf(row.content.queue)))
+      } else {
+        const lease = leases.get(row.lease)!
+        if (row.ord < lease.lowest) lease.lowest = row.ord
+        lease.jobs++
+        jobs.push({ row, lease })
       }
     }
-    if (known.length === 0) turns.walked(walked, micros, now)
-    else for (const [turn, ticket] of walked) turns.saw(turn, ticket, now)
     jobs.sort(inTurn)
-    open.claimed(jobs)
-    for (const job of jobs) turns.saw(job, job.ord, now)
+    for (const { id, jobs } of leases.values()) open.claimed(id, jobs)
+    const seen = [...leases.values()].map((lease) => [lease, lease.lowest] as const)
+    if (known.length === 0) turns.walked(seen, micros, now)
+    else for (const [turn, ticket] of seen) turns.saw(turn, ticket, now)
 
     // Beside the claim, because it may take a while; a failed one is made up for by the next. A transaction that the
     // claim is part of has one connection, and it is not for this.
@@ -115,33 +126,59 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
 
     const wanted = queues.reduce((sum, { ahead, limit }) => sum + limit + ahead, 0)
     const found = jobs.length === wanted ? "full" : contended ? "contended" : jobs.length === 0 ? "empty" : "short"
-    return { jobs: jobs.map(decode), found } satisfies Claim
+    return { jobs: jobs.map(claimedOf), found } satisfies Claim
   })
 
   return { claim } satisfies Pick<Store["Service"], "claim">
 })
 
-/** Jobs of one lease come together; the turn they were taken in is queue, priority, again before fresh, age. */
-const inTurn = (a: JobRow, b: JobRow) =>
-  a.asked - b.asked ||
-  a.priority - b.priority ||
-  Number(a.fresh) - Number(b.fresh) ||
-  Number(a.ord - b.ord) ||
-  Number(a.id - b.id)
+interface Lease extends Turn {
+  readonly id: LeaseId
+  readonly asked: number
+  readonly slot: number
+  readonly common: Omit<Claimed, "id" | "payload" | "details" | "enqueuedAt">
+  lowest: bigint
+  jobs: number
+}
 
-const decode = (row: JobRow): Claimed => ({
-  id: makeId(Math.abs(row.slot), row.id),
-  lease: row.lease,
-  kind: row.kind,
-  queue: row.queue,
-  priority: row.priority,
-  attempt: row.attempt,
-  failures: row.failures,
-  crashes: row.crashes,
-  payload: row.payload,
+interface Taken {
+  readonly row: JobRow
+  readonly lease: Lease
+}
+
+const endless = 2n ** 63n
+
+const leaseOf = ({ content, lease, moment, ord }: LeaseRow, asked: number): Lease => {
+  const { deadline, slot, ...same } = content
+  return {
+    id: lease,
+    asked,
+    slot: Math.abs(slot),
+    queue: same.queue,
+    kind: same.kind,
+    turn: 2 * same.priority + (ord === null ? 1 : 0),
+    common: {
+      ...same,
+      lease,
+      claimedAt: DateTime.fromDateUnsafe(moment),
+      deadline: Option.map(Option.fromNullishOr(deadline), Duration.millis)
+    },
+    lowest: endless,
+    jobs: 0
+  }
+}
+
+/** Jobs of one lease come together; they were taken queue by queue, in turn and by age. */
+const inTurn = (a: Taken, b: Taken) =>
+  a.lease.asked - b.lease.asked ||
+  a.lease.turn - b.lease.turn ||
+  Number(a.row.ord - b.row.ord) ||
+  Number(a.row.job - b.row.job)
+
+const claimedOf = ({ lease, row }: Taken): Claimed => ({
+  ...lease.common,
+  id: makeId(lease.slot, row.job),
+  payload: row.content,
   details: row.details,
-  enqueuedAt: DateTime.fromDateUnsafe(row.enqueued_at),
-  claimedAt: DateTime.fromDateUnsafe(row.claimed_at),
-  deadline: Option.map(Option.fromNullishOr(row.deadline_ms), (millis) => Duration.millis(Number(millis))),
-  begun: row.begun
+  enqueuedAt: DateTime.fromDateUnsafe(row.moment)
 })

@@ -10,7 +10,6 @@ export const int4s = arrayOf(PgTypes.OID.int4)
 const bigints = arrayOf(PgTypes.OID.int8)
 export const int8s = (values: ReadonlyArray<bigint | number | null>) =>
   bigints(values.map((value) => (typeof value === "number" ? BigInt(value) : value)))
-export const bools = arrayOf(PgTypes.OID.bool)
 export const float8s = arrayOf(PgTypes.OID.float8)
 export const texts = arrayOf(PgTypes.OID.text)
 export const times = arrayOf(PgTypes.OID.timestamptz)

@@ -1,7 +1,8 @@
+import { shelves } from "./migrations/jobs/tables.ts"
 /** The text that writes a job's next pointer, for statements that have consumed the one before. */
 export const pointers = (schema: string) => {
   const shelf = `(
-      SELECT floor(extract(epoch FROM clock_timestamp()) / extract(epoch FROM shelf_period))::bigint % 4 FROM ${schema}.ring
+      SELECT floor(extract(epoch FROM clock_timestamp()) / extract(epoch FROM shelf_period))::bigint % ${shelves} FROM ${schema}.ring
     )`
   return {
     ticketColumns: "id, again, size, shelf, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind",

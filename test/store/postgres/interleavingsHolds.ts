@@ -12,11 +12,8 @@ import * as Effect from "effect/Effect"
 
 export type Table = "job" | "attempt_end" | "ticket" | "timed" | "wait" | "dead" | "lease" | "worker" | "queue"
 
-/**
- * `turn`: a claim's first look, which finds where to look again. `row`: before each end row, and not only before the
- * statement that writes them. Everybody stops before a commit.
- */
-export type Held = Table | "turn" | "row"
+/** `row`: before each end row, and not only before the statement that writes them. Everybody stops before a commit. */
+export type Held = Table | "row"
 
 const tables: ReadonlyArray<Table> = [
   "job",
@@ -88,10 +85,10 @@ const stopping = (name: string, text: string) => {
   const [head, body] = text.split("\nBEGIN\n") as [string, string]
   const statements = body.split(/(?<=;)\n/).map((statement) => {
     const touched: Array<Held> = tables.filter((table) =>
-      new RegExp(`lanekeeper"?\\.${table}(_%\\w+)?(?![\\w[])`).test(statement)
+      new RegExp(`lanekeeper"?\\.${table}(_%\\w+|_\\d+)?(?![\\w[])`).test(statement)
     )
-    if (statement.includes("new_turns")) touched.push("turn")
-    if (touched.length === 0) return statement
+    // A choice between slots or shelves has stopped before it chose.
+    if (touched.length === 0 || /^\s*WHEN \d+ THEN\n/.test(statement)) return statement
     const lines = statement.split("\n")
     const first = lines.findIndex((line) => /^ *\w/.test(line) && !/(^ *ELSE|LOOP|THEN)$/.test(line))
     const label = lines
@@ -134,8 +131,8 @@ $$`
 ]
 
 export const layHolds = Effect.fnUntraced(function* (sql: PgClient) {
-  // No order meets the end of a slot by accident.
-  yield* sql`UPDATE lanekeeper.ring SET period = '10000 days', retention = '1 day'`
+  // No order meets the end of a slot or a shelf by accident.
+  yield* sql`UPDATE lanekeeper.ring SET period = '10000 days', shelf_period = '10000 days', retention = '1 day'`
   const [ring] = yield* sql<{ slot: number }>`
     SELECT 1 + floor(extract(epoch FROM clock_timestamp()) / extract(epoch FROM period))::int % slots AS slot FROM lanekeeper.ring`
   for (const statement of [...stops, ...looks(ring!.slot)]) yield* sql.unsafe(statement)

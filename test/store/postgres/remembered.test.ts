@@ -7,11 +7,11 @@ import type { LeaseId } from "../../../src/store/Store.ts"
 import { empty, layerSuite } from "../suitePostgres.ts"
 import { completed, makeWorld } from "../suiteWorld.ts"
 
-const turn = (priority: number) => ({ queue: "post", kind: "mail", priority, fresh: true })
+const turn = (priority: number) => ({ queue: "post", kind: "mail", turn: 2 * priority + 1 })
 const cheap = 10
 const dear = 5_000
 const minute = 60_000
-const priorities = (turns: Turns) => turns.known(["post"], ["mail"]).map(({ priority }) => priority)
+const priorities = (turns: Turns) => turns.known(["post"], ["mail"]).map(({ turn }) => (turn - 1) / 2)
 
 describe("The marks of turns", () => {
   it("are dropped a minute after the last ticket, while no claim goes by them [LK-D12]", () => {
@@ -61,7 +61,7 @@ describe("What is left of leases", () => {
 
   it("is dropped when the store has not known them at two beats, and at one is kept [LK-D12]", () => {
     const open = new OpenLeases()
-    open.claimed([...jobs(one, 2), ...jobs(two, 2)])
+    for (const lease of [one, two]) open.claimed(lease, 2)
     open.known([one])
     assert.deepStrictEqual(open.over(jobs(two, 1)), [])
     open.known([one])

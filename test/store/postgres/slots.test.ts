@@ -180,21 +180,21 @@ describe("Slots", () => {
       assert.strictEqual(yield* finish(worker, claimed!, completed), "accepted")
       yield* pastRetention
       assert.strictEqual(yield* slots.emptySlot(slot), "busy")
-      const shelves = Effect.forEach([0, 1, 2, 3], (shelf) => slots.emptyShelf(shelf))
-      assert.sameMembers(yield* shelves, ["busy", "empty", "empty", "empty"])
+      const shelves = Effect.forEach([0, 1], (shelf) => slots.emptyShelf(shelf))
+      assert.sameMembers(yield* shelves, ["busy", "empty"])
       yield* reader.query("COMMIT")
       assert.strictEqual(yield* slots.emptySlot(slot), "emptied")
-      assert.sameMembers(yield* shelves, ["emptied", "empty", "empty", "empty"])
+      assert.sameMembers(yield* shelves, ["emptied", "empty"])
     }))
 
   test("empties a shelf that holds no ticket, and only then", (world) =>
     Effect.gen(function* () {
       const { claimedIds, enqueue, register, slots } = world
       yield* enqueue({}, {})
-      const shelves = Effect.forEach([0, 1, 2, 3], (shelf) => slots.emptyShelf(shelf))
-      assert.sameMembers(yield* shelves, ["used", "empty", "empty", "empty"])
+      const shelves = Effect.forEach([0, 1], (shelf) => slots.emptyShelf(shelf))
+      assert.sameMembers(yield* shelves, ["used", "empty"])
       assert.lengthOf(yield* claimedIds(yield* register), 2)
-      assert.sameMembers(yield* shelves, ["emptied", "empty", "empty", "empty"])
+      assert.sameMembers(yield* shelves, ["emptied", "empty"])
     }))
 
   test("writes a job that is due after the ring has come round to the attic at once", (world) =>

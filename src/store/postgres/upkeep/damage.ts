@@ -45,7 +45,7 @@ export const stepsOver = (
       (SELECT count(*) FROM ${schema}.timed WHERE timed.job = ${body}.id) +
       (SELECT count(*) FROM ${schema}.wait WHERE wait.job = ${body}.id) +
       (SELECT count(*) FROM ${schema}.ticket WHERE ticket.again = ${body}.id AND ticket.slot = ${body}.slot) +
-      (SELECT count(*) FROM ${schema}.ticket WHERE ticket.id = ${body}.ticket AND ticket.fresh AND ticket.jobs @> ${body}.id AND ticket.slot = ${body}.slot) +
+      (SELECT count(*) FROM ${schema}.ticket WHERE ticket.id = ${body}.ticket AND ticket.again IS NULL AND ticket.jobs @> ${body}.id AND ticket.slot = ${body}.slot) +
       (SELECT count(*) FROM ${schema}.lease WHERE lease.slot = ${body}.slot AND lease.jobs @> ${body}.id AND NOT EXISTS (
         SELECT FROM ${schema}.attempt_end_${slot} AS done
         WHERE done.job = ${body}.id AND done.slot = ${body}.slot AND done.attempt = lease.attempt

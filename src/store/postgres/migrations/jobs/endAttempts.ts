@@ -1,4 +1,4 @@
-import { slots } from "./tables.ts"
+import { shelves, slots } from "./tables.ts"
 
 /** One statement per slot: each is planned when it is first used, and locks nothing of the other slots. */
 const counts = (schema: string) =>
@@ -12,20 +12,28 @@ const counts = (schema: string) =>
           ) done;`
   ).join("")
 
+/** The attempts of the leases that are held here. */
+const said = `FROM unnest(leases, jobs, attempts, rans, outputs) AS said (lease, job, attempt, ran_ms, output)
+          JOIN unnest(held) AS lease ON lease.id = said.lease AND lease.attempt = said.attempt AND lease.jobs @> said.job`
+
+/** Ordered as the other insert is: callers that end the same attempts take their keys in one order. */
+const complete = (table: string) => `
+          INSERT INTO ${table} (job, worker, ended_at, attempt, ran_ms, slot, state, final, queue, priority, output)
+          SELECT said.job, lease.worker, moment, said.attempt, said.ran_ms, lease.slot, 'completed', 'completed',
+            CASE WHEN lease.position IS NOT NULL THEN lease.queue END, CASE WHEN lease.position IS NOT NULL THEN lease.priority END, said.output
+          ${said}
+          ORDER BY lease.slot, said.job`
+
 /**
- * Tried first without ON CONFLICT, which costs a row half as much again: outcomes seldom meet, and the key refuses them
- * all the same. Ordered as the other insert is: callers that end the same attempts take their keys in one order.
+ * Tried first without ON CONFLICT, which costs a row half as much again, and into the one slot that all lie in: outcomes
+ * seldom meet, and the key refuses them all the same.
  */
-const complete = (schema: string, conflict: string) => `WITH done AS (
-        INSERT INTO ${schema}.attempt_end (job, worker, ended_at, attempt, ran_ms, slot, state, final, queue, priority, output)
-        SELECT said.job, lease.worker, moment, said.attempt, said.ran_ms, lease.slot, 'completed', 'completed',
-          CASE WHEN lease.position IS NOT NULL THEN lease.queue END, CASE WHEN lease.position IS NOT NULL THEN lease.priority END, said.output
-        FROM unnest(leases, jobs, attempts, rans, outputs) AS said (lease, job, attempt, ran_ms, output)
-        JOIN unnest(held) AS lease ON lease.id = said.lease AND lease.attempt = said.attempt AND lease.jobs @> said.job
-        ORDER BY lease.slot, said.job ${conflict}
-        RETURNING job, attempt
-      )
-      SELECT 'completed', array_agg(job), array_agg(attempt) INTO place, ended, ended_attempts FROM done;`
+const completeSlot = (schema: string) =>
+  Array.from(
+    { length: slots + 1 },
+    (_, slot) => `
+        WHEN ${slot} THEN${complete(`${schema}.attempt_end_${slot}`)};`
+  ).join("")
 
 /**
  * Ends attempts, and writes what follows for those that ended here.
@@ -55,6 +63,8 @@ DECLARE
   owners bigint[];
   on_shelf smallint;
   held ${schema}.lease[];
+  held_size bigint;
+  one_slot smallint;
   died ${schema}.pointer[];
   rescues ${schema}.rescue[];
   one_lease ${schema}.lease;
@@ -68,19 +78,35 @@ BEGIN
     ELSE ARRAY[ender] END;
   IF nexts && '{ready,timed,waiting}' THEN
     PERFORM FROM ${schema}.lease WHERE lease.id = ANY (leases) AND lease.worker = ANY (owners) ORDER BY lease.id FOR SHARE;
-    SELECT floor(extract(epoch FROM moment) / extract(epoch FROM ring.shelf_period))::bigint % 4
+    SELECT floor(extract(epoch FROM moment) / extract(epoch FROM ring.shelf_period))::bigint % ${shelves}
     INTO STRICT on_shelf FROM ${schema}.ring;
   END IF;
-  SELECT array_agg(lease) INTO held FROM ${schema}.lease
+  SELECT array_agg(lease), sum(lease.size), CASE WHEN min(lease.slot) = max(lease.slot) THEN greatest(min(lease.slot), 0) END
+  INTO held, held_size, one_slot FROM ${schema}.lease
   WHERE lease.id = ANY (leases) AND lease.worker = ANY (owners);
 
   IF nexts <@ '{completed}' THEN
     -- Nothing follows, so nothing has to be carried along: most batches are this one.
     BEGIN
-      ${complete(schema, "")}
+      CASE one_slot${completeSlot(schema)}
+        ELSE${complete(`${schema}.attempt_end`)};
+      END CASE;
+      GET DIAGNOSTICS ends_found = ROW_COUNT;
+      IF ends_found = cardinality(jobs) THEN
+        ended := jobs;
+        ended_attempts := attempts;
+      ELSE
+        SELECT array_agg(said.job), array_agg(said.attempt) INTO ended, ended_attempts
+        ${said};
+      END IF;
     EXCEPTION WHEN unique_violation THEN
-      ${complete(schema, "ON CONFLICT DO NOTHING")}
+      WITH done AS (${complete(`${schema}.attempt_end`)}
+        ON CONFLICT DO NOTHING
+        RETURNING job, attempt
+      )
+      SELECT array_agg(job), array_agg(attempt) INTO ended, ended_attempts FROM done;
     END;
+    place := 'completed';
     all_ended := ended;
     RETURN NEXT;
   ELSE
@@ -134,9 +160,9 @@ BEGIN
   END IF;
 
   IF whole IS NULL THEN RETURN; END IF;
-  IF cardinality(all_ended) = (SELECT sum(lease.size) FROM unnest(held) lease) THEN
+  IF cardinality(all_ended) = held_size THEN
     -- All that was held ended here: no need to look.
-    SELECT array_agg(lease.id) INTO over FROM unnest(held) lease WHERE lease.id = ANY (whole);
+    over := whole;
   ELSE
     FOR one_lease IN SELECT lease.* FROM unnest(held) lease WHERE lease.id = ANY (whole) LOOP
       CASE greatest(one_lease.slot, 0)${counts(schema)}

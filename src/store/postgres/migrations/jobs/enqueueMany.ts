@@ -1,3 +1,5 @@
+import { shelves } from "./tables.ts"
+
 /**
  * Writes bodies and their first pointers, in the order given.
  *
@@ -21,7 +23,7 @@ DECLARE
 BEGIN
   SELECT 1 + floor(extract(epoch FROM moment) / extract(epoch FROM ring.period))::bigint % ring.slots,
     moment + (ring.slots - 2) * ring.period - ring.retention,
-    floor(extract(epoch FROM moment) / extract(epoch FROM ring.shelf_period))::bigint % 4
+    floor(extract(epoch FROM moment) / extract(epoch FROM ring.shelf_period))::bigint % ${shelves}
   INTO STRICT here, horizon, on_shelf FROM ${schema}.ring;
 
   IF array_remove(kinds, kinds[1]) = '{}' AND array_remove(queues, queues[1]) = '{}'

@@ -1,11 +1,12 @@
 import type { Migration } from "../../Migrations.ts"
 import { bury } from "./bury.ts"
-import { claim, firstJobs, newTurns } from "./claim.ts"
+import { claim, firstJobs } from "./claim.ts"
 import { endAttempts } from "./endAttempts.ts"
 import { enqueueMany } from "./enqueueMany.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 import { take } from "./take.ts"
+import { turns } from "./turns.ts"
 import { unhandled } from "./unhandled.ts"
 import { view } from "./view.ts"
 
@@ -17,7 +18,7 @@ export const jobs: Migration = {
     ...tables(schema),
     enqueueMany(schema),
     ...outbox(schema),
-    newTurns(schema),
+    turns(schema),
     unhandled(schema),
     firstJobs(schema),
     claim(schema),

@@ -13,7 +13,7 @@
  * body copied from slot 7, so that a job keeps its id wherever its body lies.
  */
 export const slots = 24
-export const shelves = 4
+export const shelves = 2
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index)
 
@@ -53,7 +53,7 @@ export const tables = (schema: string): ReadonlyArray<string> => [
   period interval NOT NULL DEFAULT '90 minutes' CHECK (period >= '1 second'),
   retention interval NOT NULL DEFAULT '24 hours' CHECK (retention > '0'),
   dead_retention interval NOT NULL DEFAULT '30 days' CHECK (dead_retention > '0'),
-  shelf_period interval NOT NULL DEFAULT '10 seconds' CHECK (shelf_period >= '1 second'),
+  shelf_period interval NOT NULL DEFAULT '30 seconds' CHECK (shelf_period >= '1 second'),
   CONSTRAINT ring_outlasts_retention CHECK (slots * period > retention + 2 * period)
 )`,
   `INSERT INTO ${schema}.ring DEFAULT VALUES`,
@@ -106,16 +106,16 @@ FOR VALUES IN (${slot}) WITH (autovacuum_enabled = false)`
   ready_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   size ${schema}.size NOT NULL,
   shelf smallint NOT NULL,
-  fresh boolean NOT NULL GENERATED ALWAYS AS (again IS NULL) STORED,
+  turn smallint NOT NULL GENERATED ALWAYS AS (2 * priority + CASE WHEN again IS NULL THEN 1 ELSE 0 END) STORED,
   jobs ${schema}.numbers NOT NULL,${pointer(schema)},
   PRIMARY KEY (id, shelf)
 ) PARTITION BY LIST (shelf)`,
-  `COMMENT ON TABLE ${schema}.ticket IS 'Ready: the jobs of one enqueue, or one job that is ready again. A claim deletes it, or takes its first jobs and leaves the rest.'`,
+  `COMMENT ON TABLE ${schema}.ticket IS 'Ready: the jobs of one enqueue, or one job that is ready again. turn is twice the priority, and one more for the former. A claim deletes it, or takes its first jobs and leaves the rest.'`,
   ...numbers(0, shelves - 1).map(
     (shelf) => `CREATE TABLE ${schema}.ticket_${shelf} PARTITION OF ${schema}.ticket
 FOR VALUES IN (${shelf}) WITH (autovacuum_vacuum_insert_threshold = -1)`
   ),
-  `CREATE INDEX ticket_turn ON ${schema}.ticket (queue, kind, priority, fresh, id)`,
+  `CREATE INDEX ticket_turn ON ${schema}.ticket (queue, kind, turn, id)`,
   `CREATE INDEX ticket_again ON ${schema}.ticket (again) WHERE again IS NOT NULL`,
 
   `CREATE TABLE ${schema}.timed (

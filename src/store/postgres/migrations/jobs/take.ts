@@ -31,7 +31,7 @@ BEGIN
     EXECUTE format(
       'SELECT ticket FROM ${schema}.job_0 WHERE id = $1 UNION ALL SELECT ticket FROM ${schema}.job_%s WHERE id = $1 LIMIT 1', home
     ) INTO first_ticket USING wanted;
-    SELECT * INTO found_ticket FROM ${schema}.ticket WHERE id = first_ticket AND fresh FOR UPDATE;
+    SELECT * INTO found_ticket FROM ${schema}.ticket WHERE id = first_ticket AND again IS NULL FOR UPDATE;
     IF found_ticket.jobs @> wanted THEN
       IF found_ticket.size = 1 THEN
         DELETE FROM ${schema}.ticket WHERE id = found_ticket.id AND shelf = found_ticket.shelf;

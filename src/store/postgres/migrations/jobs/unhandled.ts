@@ -17,13 +17,13 @@ BEGIN
     SELECT first.*, gap.end_kind FROM gap CROSS JOIN LATERAL (
       SELECT ticket.queue, ticket.kind FROM ${schema}.ticket
       WHERE ticket.queue = gap.queue AND ticket.kind > gap.kind AND ticket.kind < gap.end_kind
-      ORDER BY ticket.queue, ticket.kind, ticket.priority, ticket.fresh, ticket.id LIMIT 1
+      ORDER BY ticket.queue, ticket.kind, ticket.turn, ticket.id LIMIT 1
     ) first
     UNION ALL
     SELECT next.*, found.end_kind FROM found CROSS JOIN LATERAL (
       SELECT ticket.queue, ticket.kind FROM ${schema}.ticket
       WHERE ticket.queue = found.queue AND ticket.kind > found.kind AND ticket.kind < found.end_kind
-      ORDER BY ticket.queue, ticket.kind, ticket.priority, ticket.fresh, ticket.id LIMIT 1
+      ORDER BY ticket.queue, ticket.kind, ticket.turn, ticket.id LIMIT 1
     ) next
   )
   SELECT found.queue::text, found.kind::text FROM found LIMIT 100;

@@ -19,7 +19,7 @@ CROSS JOIN LATERAL (
   SELECT 'ready', queue, priority, attempt, failures, crashes, NULL, NULL FROM ${schema}.ticket WHERE again = body.id
   UNION ALL
   SELECT 'ready', queue, priority, attempt, failures, crashes, NULL, NULL FROM ${schema}.ticket
-  WHERE id = body.ticket AND fresh AND jobs @> body.id
+  WHERE id = body.ticket AND again IS NULL AND jobs @> body.id
   UNION ALL
   SELECT 'running', queue, priority, attempt, failures, crashes, deadline_at, NULL FROM ${schema}.lease
   WHERE jobs @> body.id AND slot = body.slot AND NOT EXISTS (

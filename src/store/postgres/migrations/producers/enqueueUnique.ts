@@ -37,7 +37,7 @@ $$`,
     (SELECT 'ready' FROM ${schema}.ticket WHERE again = wanted LIMIT 1),
     (SELECT final FROM ${schema}.attempt_end
       WHERE job = wanted AND slot IN (home, -home) AND final IN ('completed', 'cancelled') LIMIT 1),
-    (SELECT CASE WHEN EXISTS (SELECT FROM ${schema}.ticket WHERE ticket.id = job.ticket AND fresh AND jobs @> wanted)
+    (SELECT CASE WHEN EXISTS (SELECT FROM ${schema}.ticket WHERE ticket.id = job.ticket AND again IS NULL AND jobs @> wanted)
         THEN 'ready' ELSE 'running' END
       FROM ${schema}.job WHERE job.id = wanted AND job.slot IN (home, -home) AND NOT EXISTS (
         SELECT FROM ${schema}.attempt_end AS done
