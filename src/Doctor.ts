@@ -52,9 +52,7 @@ const examineAll = Effect.fnUntraced(function* (sql: PgClient, schema: SchemaNam
   return [
     ...server(facts, { now: (before + after) / 2, spread: after - before }),
     ...(yield* channels(sql, { ...options, channel: `${schema}_doctor_${crypto.randomUUID().slice(0, 8)}` })),
-    ...(yield* work({ lanes: options.lanes, staleAfter, queues: facts.queues }).pipe(
-      Effect.provideService(Store, store)
-    ))
+    ...(yield* work({ lanes: options.lanes, staleAfter }).pipe(Effect.provideService(Store, store)))
   ]
 })
 

@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Client } from "../src/Client.ts"
 import { type DoctorOptions, examine, type Finding } from "../src/Doctor.ts"
+import { numberOf } from "../src/domain/Job.ts"
 import * as Job from "../src/Job.ts"
 import { lanes } from "../src/lanes/index.ts"
 import * as Lanekeeper from "../src/Lanekeeper.ts"
@@ -223,6 +224,25 @@ describe("The doctor", () => {
       })
       const refused = yield* Effect.flip(sql`DELETE FROM lanekeeper.ticket_1`)
       assert.match(String(refused.reason.cause), /replica identity/)
+    })
+  )
+
+  test(
+    "finds rows that contradict each other, as the last walk over all of them did [LK-K3] [LK-D7]",
+    Effect.gen(function* () {
+      yield* inHealth
+      const store = yield* Store
+      const sql = yield* PgClient
+      const { id } = yield* Note.enqueue(1, { queue: "post" })
+      yield* sql`
+        INSERT INTO lanekeeper.timed (job, run_at, attempt, failures, crashes, slot, priority, queue, kind)
+        SELECT id, now() + interval '1 hour', 0, 0, 0, slot, priority, queue, kind FROM lanekeeper.job WHERE id = ${numberOf(id)}`
+      const walk = store.reconcile({ limit: 256, crashBudget: 3 })
+      yield* Effect.repeat(walk, { while: ({ full }) => full })
+      assert.match(
+        of(yield* findings(), "damage").cause,
+        /^1 row in contradiction to others \(job with several pointers\)/
+      )
     })
   )
 

@@ -1,7 +1,6 @@
 import * as Command from "effect/cli/Command"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as Logger from "effect/Logger"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import type { Finding } from "../Doctor.ts"
@@ -32,8 +31,7 @@ export const doctor = Command.make(
     const { examine, isHealthy } = yield* Effect.promise(() => import("../Doctor.ts"))
     const { lanes } = yield* Effect.promise(() => import("../lanes/index.ts"))
     const findings = yield* examine({ ...options, lanes }).pipe(
-      Effect.provide(PgClient.layer({ url, applicationName: "lanekeeper doctor", maxConnections: 1 })),
-      Effect.provideService(Logger.LogToStderr, true)
+      Effect.provide(PgClient.layer({ url, applicationName: "lanekeeper doctor", maxConnections: 1 }))
     )
     const told: typeof Diagnosis.Type = { healthy: isHealthy(findings), findings }
     yield* Console.log(flags.json ? JSON.stringify(told) : findings.map(line).join("\n"))

@@ -9,6 +9,7 @@ import * as CliError from "effect/cli/CliError"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import { isSqlError } from "effect/sql/SqlError"
@@ -35,7 +36,7 @@ let serves = false
 export const serving = <A, E, R>(role: Effect.Effect<A, E, R>) =>
   Effect.andThen(
     Effect.sync(() => (serves = true)),
-    role
+    Effect.provideService(role, Logger.LogToStderr, false)
   )
 
 const echo = 500 // milliseconds: npm sends on the Ctrl-C that the terminal has sent already

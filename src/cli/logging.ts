@@ -45,7 +45,7 @@ const logfmt = (fields: Readonly<Record<string, unknown>>) =>
     })
     .join(" ")
 
-/** Where the log goes is the command's matter: those that answer something keep stdout for the answer. */
+/** Commands that answer something keep stdout for the answer; a role that serves has nothing else to say there. */
 const toConsole = (format: (fields: Readonly<Record<string, unknown>>) => string) =>
   Logger.make<unknown, void>((entry) => {
     const line = format(fieldsOf(entry))
@@ -58,8 +58,8 @@ export const layerLog = Layer.unwrap(
   Effect.gen(function* () {
     const { format } = yield* Settings.read({ format: Settings.logFormat }, { format: yield* logFormat })
     const isPretty = format === "pretty" || (format === "auto" && process.stdout.isTTY === true)
-    return Logger.layer([
-      isPretty ? Logger.consolePretty({ colors: hasColours() }) : toConsole(format === "json" ? json : logfmt)
-    ])
+    const pretty = Logger.consolePretty({ colors: hasColours() })
+    const logger = isPretty ? pretty : toConsole(format === "json" ? json : logfmt)
+    return Layer.merge(Logger.layer([logger]), Layer.succeed(Logger.LogToStderr, true))
   })
 )

@@ -1,7 +1,6 @@
 /** Gives a command what it reads and moves with: the store and a client on it, at the end of one connection. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
 import type * as Option from "effect/Option"
 import * as Settings from "../Settings.ts"
 
@@ -10,10 +9,7 @@ interface Flags {
 }
 
 export const withStore = <A, E, R>(command: string, flags: Flags, effect: Effect.Effect<A, E, R>) =>
-  Effect.flatMap(ground(command, flags), (context) => Effect.provideContext(effect, context)).pipe(
-    Effect.scoped,
-    Effect.provideService(Logger.LogToStderr, true) // what a command prints is its answer alone
-  )
+  Effect.flatMap(ground(command, flags), (context) => Effect.provideContext(effect, context)).pipe(Effect.scoped)
 
 const ground = Effect.fnUntraced(function* (command: string, flags: Flags) {
   const { directUrl, schema, url } = yield* Settings.read(Settings.storeSettings, flags)

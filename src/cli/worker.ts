@@ -39,13 +39,12 @@ export const worker = Command.make(
       Layer.provide(app.handlers),
       Layer.provide(Client.layer)
     )
-    yield* Effect.logInfo("Takes connections, at most", connections)
     const running = yield* equipped(role, ground, options)
-    return yield* Effect.flatMap(Runtime, ({ abort }) => onSecondSignal(abort)).pipe(
+    const work = Effect.flatMap(Runtime, ({ abort }) => onSecondSignal(abort)).pipe(
       Effect.andThen(Effect.never),
-      Effect.provide(running),
-      serving
+      Effect.provide(running)
     )
+    return yield* serving(Effect.andThen(Effect.logInfo("Takes connections, at most", connections), work))
   })
 ).pipe(
   Command.withDescription(

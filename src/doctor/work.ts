@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { isMaintained, isStopped, lastRun } from "../maintained.ts"
 import { type LaneRun, type Leader, type Overdue, Store, type WorkerRow } from "../store/Store.ts"
-import type { PieceState } from "../store/Upkeep.ts"
+import type { Findings, PieceState } from "../store/Upkeep.ts"
 import { counted, rounded } from "../texts.ts"
 import { fine, type Finding, notice, orFine, wrong } from "./Finding.ts"
 
@@ -19,8 +19,6 @@ export interface WorkOptions {
   /** The lanes there are. */
   readonly lanes: ReadonlyArray<KnownLane>
   readonly staleAfter: Duration.Duration
-  /** Those that have ready jobs. */
-  readonly queues: ReadonlyArray<string>
 }
 
 const lateAfter = Duration.seconds(30) // lanes that users wait for look every 5 seconds or more often
@@ -34,6 +32,7 @@ export const work = Effect.fnUntraced(function* (options: WorkOptions) {
     (row) => !row.declaredDead && Duration.isLessThanOrEqualTo(row.beatAge, options.staleAfter)
   )
   const paused = yield* store.pausedQueues
+  const queues = yield* store.readyQueues
   return [
     ...leadership(leader, runs),
     ...lanes(runs, leader, options.lanes),
@@ -41,10 +40,11 @@ export const work = Effect.fnUntraced(function* (options: WorkOptions) {
     ...working(workers, alive),
     ...(yield* unserved(
       alive,
-      options.queues.filter((queue) => !paused.includes(queue))
+      queues.filter((queue) => !paused.includes(queue))
     )),
-    ...pausedQueues(paused.filter((queue) => options.queues.includes(queue))),
-    ...storage(yield* store.storage)
+    ...pausedQueues(paused.filter((queue) => queues.includes(queue))),
+    ...storage(yield* store.storage),
+    ...damage(yield* store.findings)
   ]
 })
 
@@ -186,3 +186,22 @@ const storage = (pieces: ReadonlyArray<PieceState>): ReadonlyArray<Finding> => {
   )
   return orFine("storage", kept, `${counted(pieces.length, "piece")} of storage, ${(bytes / 1_048_576).toFixed(1)} MiB`)
 }
+
+const damage = (findings: Option.Option<Findings>): ReadonlyArray<Finding> =>
+  Option.match(findings, {
+    onNone: () => [fine("damage", "Nobody has looked yet for rows that contradict each other")],
+    onSome: ({ age, damage }) =>
+      orFine(
+        "damage",
+        Object.entries(damage)
+          .filter(([, count]) => count > 0)
+          .map(([kind, count]) =>
+            wrong(
+              "damage",
+              `${counted(count, "row")} in contradiction to others (${kind}), as of ${rounded(age)} ago`,
+              "look for their ids in the leader's log: only somebody who knows what was done to the tables can mend them"
+            )
+          ),
+        `No row contradicts another, as of ${rounded(age)} ago`
+      )
+  })

@@ -6,37 +6,29 @@ import { jsonFlag, schemaFlag } from "../flags.ts"
 import type { QueueState } from "../shapes.ts"
 import { withStore } from "../store.ts"
 
-const queue = Argument.String("queue").pipe(Argument.withDescription("The queue"))
-
-const say = (queue: string, paused: boolean, json: boolean) => {
-  const told: typeof QueueState.Type = { queue, paused }
-  return Console.log(json ? JSON.stringify(told) : `${queue} is ${paused ? "paused" : "open"}`)
+const flags = {
+  queue: Argument.String("queue").pipe(Argument.withDescription("The queue")),
+  schema: schemaFlag,
+  json: jsonFlag
 }
 
-export const pause = Command.make(
-  "pause",
-  { queue, schema: schemaFlag, json: jsonFlag },
-  Effect.fn(function* (flags) {
+const setting = (paused: boolean) =>
+  Effect.fn(function* ({ json, queue, schema }: Command.Command.Config.Infer<typeof flags>) {
     const { Client } = yield* Effect.promise(() => import("../../Client.ts"))
+    const move = paused ? "pauseQueue" : "resumeQueue"
     yield* withStore(
       "queues",
-      flags,
-      Effect.flatMap(Client, (client) => client.pauseQueue(flags.queue))
+      { schema },
+      Effect.flatMap(Client, (client) => client[move](queue))
     )
-    yield* say(flags.queue, true, flags.json)
+    const told: typeof QueueState.Type = { queue, paused }
+    yield* Console.log(json ? JSON.stringify(told) : `${queue} is ${paused ? "paused" : "open"}`)
   })
-).pipe(Command.withDescription("Let no worker take from a queue, until it is resumed. What runs goes on"))
 
-export const resume = Command.make(
-  "resume",
-  { queue, schema: schemaFlag, json: jsonFlag },
-  Effect.fn(function* (flags) {
-    const { Client } = yield* Effect.promise(() => import("../../Client.ts"))
-    yield* withStore(
-      "queues",
-      flags,
-      Effect.flatMap(Client, (client) => client.resumeQueue(flags.queue))
-    )
-    yield* say(flags.queue, false, flags.json)
-  })
-).pipe(Command.withDescription("Let workers take from a queue again"))
+export const pause = Command.make("pause", flags, setting(true)).pipe(
+  Command.withDescription("Let no worker take from a queue, until it is resumed. What runs goes on")
+)
+
+export const resume = Command.make("resume", flags, setting(false)).pipe(
+  Command.withDescription("Let workers take from a queue again")
+)

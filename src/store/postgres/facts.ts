@@ -50,8 +50,6 @@ export interface Facts {
   /** Who has held pieces of storage for longer, and which. */
   readonly holders: ReadonlyArray<Session & { readonly tables: ReadonlyArray<string> }>
   readonly publications: ReadonlyArray<Publication>
-  /** Those that have ready jobs. */
-  readonly queues: ReadonlyArray<string>
 }
 
 const serverStatement = `
@@ -109,16 +107,6 @@ const publicationsStatement = `
   WHERE schemaname = $1
   GROUP BY pg_publication.pubname ORDER BY 1`
 
-/** One look at the index for each queue, and none at the jobs. */
-const queuesStatement = (schema: string) => `
-  WITH RECURSIVE found AS (
-    (SELECT queue FROM ${schema}.ticket ORDER BY queue LIMIT 1)
-    UNION ALL
-    SELECT (SELECT queue FROM ${schema}.ticket WHERE ticket.queue > found.queue ORDER BY queue LIMIT 1)
-    FROM found WHERE found.queue IS NOT NULL
-  )
-  SELECT queue::text FROM found WHERE queue IS NOT NULL LIMIT 1000`
-
 type Aged<A> = Omit<A, "age"> & { readonly age: number }
 
 export const gather = Effect.fnUntraced(function* (
@@ -134,8 +122,7 @@ export const gather = Effect.fnUntraced(function* (
     server: serverOf(row!),
     pins: pins.map((pin) => ({ ...pin, age: pin.age === null ? null : Duration.millis(pin.age) })),
     holders: holders.map((holder) => ({ ...holder, age: Duration.millis(holder.age) })),
-    publications: yield* sql.unsafe<Publication>(publicationsStatement, [schema]),
-    queues: (yield* sql.unsafe<{ readonly queue: string }>(queuesStatement(`"${schema}"`))).map(({ queue }) => queue)
+    publications: yield* sql.unsafe<Publication>(publicationsStatement, [schema])
   }
 })
 
