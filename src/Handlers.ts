@@ -35,7 +35,8 @@ export type Handle<K extends Any, R> = (
 export interface Handler {
   readonly kind: Any
   readonly handle: Handle<Any, Scope.Scope>
-  readonly context: Context.Context<never>
+  /** What the handler was built with, over what there is where it runs. */
+  readonly within: (context: Context.Context<never>) => Context.Context<never>
   /** To JSON, as the kind says. */
   readonly encodeOutput: (output: unknown) => Effect.Effect<unknown, Schema.SchemaError>
   readonly encodeFailure: (failure: unknown) => Effect.Effect<unknown, Schema.SchemaError>
@@ -71,7 +72,7 @@ export const layer = <K extends Any, R>(kind: K, handle: Handle<K, R>) =>
       const handler: Handler = {
         kind,
         handle: handle as never,
-        context: context as Context.Context<never>,
+        within: over(context as Context.Context<never>),
         encodeOutput: output.ast._tag === "Void" ? () => Effect.undefined : encoder(output),
         encodeFailure: encoder(failure),
         isFailure: Schema.is(failure)
@@ -79,6 +80,15 @@ export const layer = <K extends Any, R>(kind: K, handle: Handle<K, R>) =>
       return Context.make(tagOf(kind.name), handler) as Context.Context<Handlers | Handles<K["name"]>>
     })
   )
+
+/** Attempts of a worker all start from one context: merging the two for each would cost more than the rest of it. */
+const over = (own: Context.Context<never>) => {
+  let last: readonly [from: Context.Context<never>, merged: Context.Context<never>] | undefined
+  return (context: Context.Context<never>) => {
+    if (last?.[0] !== context) last = [context, Context.merge(context, own)]
+    return last[1]
+  }
+}
 
 const encoder = (schema: Schema.Codec<unknown>) => Schema.encodeUnknownEffect(Schema.toCodecJson(schema))
 

@@ -6,7 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as FiberSet from "effect/FiberSet"
+import * as Latch from "effect/Latch"
 import { AttemptLost } from "../Attempt.ts"
 import type { Ending } from "../domain/Attempt.ts"
 import type { JobId } from "../domain/Job.ts"
@@ -17,21 +17,53 @@ import type { Outcome } from "./Outcomes.ts"
 import type { Memory } from "./remembering.ts"
 import { endingOf, type Reach, runAttempt } from "./runAttempt.ts"
 
-interface Running {
-  readonly claimed: Claimed
-  /** On a clock that nobody sets. */
-  readonly startedAt: bigint
-  /** The handler has completed the job in its own transaction, and that has committed. */
-  completed: boolean
-  fiber: Fiber.Fiber<Ending> | undefined
-  interrupted: Interruption | undefined
-}
-
 /**
  * `released`: the worker gives it back; where somebody wants the job cancelled, the store then cancels it. `lost`: it is
  * no longer this worker's, and there is nothing to say of it.
  */
 type Interruption = "released" | "lost"
+
+/** One for every job: it is small, and what few handlers ask for is made when they do. */
+class Running implements Reach {
+  readonly claimed: Claimed
+  /** On a clock that nobody sets. */
+  readonly startedAt: number
+  /** The handler has completed the job in its own transaction, and that has committed. */
+  completed = false
+  fiber: Fiber.Fiber<Ending> | undefined = undefined
+  interrupted: Interruption | undefined = undefined
+  private readonly own: Own
+
+  constructor(claimed: Claimed, startedAt: number, own: Own) {
+    this.claimed = claimed
+    this.startedAt = startedAt
+    this.own = own
+  }
+
+  get stopping() {
+    return this.own.stopping
+  }
+
+  get around() {
+    return this.own.around
+  }
+
+  get memory() {
+    return this.own.memoryOf(this.claimed)
+  }
+
+  complete(output: unknown) {
+    return this.own.complete(this, output)
+  }
+}
+
+/** What all attempts of a worker have in common. */
+interface Own {
+  readonly stopping: Effect.Effect<void>
+  readonly around: Reach["around"]
+  readonly memoryOf: (claimed: Claimed) => Memory
+  readonly complete: (one: Running, output: unknown) => ReturnType<Reach["complete"]>
+}
 
 export interface AttemptsOptions {
   readonly handlers: ReadonlyMap<string, Handler>
@@ -46,32 +78,41 @@ export interface AttemptsOptions {
 }
 
 export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
-  const fibers = yield* FiberSet.make<Ending>()
-  const fork = yield* FiberSet.runtime(fibers)<never>()
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
   const clock = yield* Clock.Clock
-  const stopping = yield* Deferred.make<void>()
+  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const stopping = Deferred.makeUnsafe<void>()
   const running = new Set<Running>()
+  const none = Latch.makeUnsafe(true)
+  // Its fibers are in no set but this one: they end here.
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      interrupt("released")
+      return none.await
+    })
+  )
 
   const endOf = ({ claimed, startedAt }: Running, ending: Ending): AttemptEnd => {
     const { attempt, id, kind, lease, queue } = claimed
-    const ran = Duration.nanos(clock.monotonicTimeNanosUnsafe() - startedAt)
+    const ran = Duration.millis(now() - startedAt)
     const tell = options.handlers.get(kind)!.kind.events ? { kind, queue } : undefined
     return { id, lease, attempt, ran, ending, tell }
   }
 
-  const complete = (one: Running) =>
-    Effect.fnUntraced(function* (output: unknown) {
-      const { attempt, id } = one.claimed
-      const [acceptance] = yield* options.store.finish(options.worker(), [endOf(one, { _tag: "Completed", output })])
-      if (acceptance === "refused") return yield* new AttemptLost({ id, attempt })
-      yield* options.store.afterCommit(Effect.sync(() => void (one.completed = true)))
-    })
+  const complete = Effect.fnUntraced(function* (one: Running, output: unknown) {
+    const { attempt, id } = one.claimed
+    const [acceptance] = yield* options.store.finish(options.worker(), [endOf(one, { _tag: "Completed", output })])
+    if (acceptance === "refused") return yield* new AttemptLost({ id, attempt })
+    yield* options.store.afterCommit(Effect.sync(() => void (one.completed = true)))
+  })
 
-  const memoryOf = ({ claimed: { attempt, id, lease } }: Running): Memory => ({
+  const memoryOf = ({ attempt, id, lease }: Claimed): Memory => ({
     recall: options.store.recall(id),
     remember: (name, value) => options.store.remember(options.worker(), { id, lease, attempt, name, value }),
     note: (name, value) => options.note({ id, lease, attempt, name, value })
   })
+
+  const own: Own = { stopping: Deferred.await(stopping), around: options.around, memoryOf, complete }
 
   /** What is to be said of an attempt whose fiber has ended. */
   const endingIn = ({ completed, interrupted }: Running, exit: Exit.Exit<Ending>): Ending | undefined => {
@@ -84,6 +125,7 @@ export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
     running.delete(one)
     const ending = endingIn(one, exit)
     options.onEnd(one.claimed, ending === undefined ? undefined : { ...endOf(one, ending), claimed: one.claimed })
+    if (running.size === 0) none.openUnsafe() // when it is written down, for whoever waits goes on at once
   }
 
   const run = (one: Running, effect: Effect.Effect<Ending>, onExit: (exit: Exit.Exit<Ending>) => void) => {
@@ -93,35 +135,18 @@ export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
 
   const start = (claimed: Claimed) => {
     const handler = options.handlers.get(claimed.kind)!
-    const one: Running = {
-      claimed,
-      startedAt: clock.monotonicTimeNanosUnsafe(),
-      completed: false,
-      fiber: undefined,
-      interrupted: undefined
-    }
+    const one = new Running(claimed, now(), own)
     running.add(one)
+    none.closeUnsafe()
     const { attempt, id, kind, queue } = claimed
+    const attempting = Effect.suspend(() => runAttempt(handler, claimed, one))
     const started = options.publish?.([{ _tag: "Started", id, kind, queue, attempt }])
-    const reach: Reach = {
-      stopping: Deferred.await(stopping),
-      complete: complete(one),
-      memory: memoryOf(one),
-      around: options.around
-    }
-    run(
-      one,
-      Effect.andThen(
-        started ?? Effect.void,
-        Effect.suspend(() => runAttempt(handler, claimed, reach))
-      ),
-      (exit) => {
-        // A fiber that dies although everything in it is caught: what ran in it was no Effect, or a kind's own code threw.
-        const died = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause) && one.interrupted === undefined
-        if (died) run(one, endingOf(handler, claimed, exit.cause), (exit) => end(one, exit))
-        else end(one, exit)
-      }
-    )
+    run(one, started === undefined ? attempting : Effect.andThen(started, attempting), (exit) => {
+      // A fiber that dies although everything in it is caught: what ran in it was no Effect, or a kind's own code threw.
+      const died = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause) && one.interrupted === undefined
+      if (died) run(one, endingOf(handler, claimed, exit.cause), (exit) => end(one, exit))
+      else end(one, exit)
+    })
   }
 
   /** Interrupts and does not wait: an attempt ends when its finalizers have run. What is lost stays lost. */
@@ -146,7 +171,7 @@ export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
     claimed: () => Array.from(running, ({ claimed }) => claimed),
     size: () => running.size,
     /** Waits until none runs. */
-    ended: FiberSet.awaitEmpty(fibers)
+    ended: none.await
   }
 })
 

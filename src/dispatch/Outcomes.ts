@@ -23,8 +23,8 @@ const batch = 500 // one statement stays under ~20 ms
 const again = Schedule.min([Schedule.exponential("50 millis", 2), Schedule.spaced("2 seconds")])
 
 /** Ends whose jobs a peer can take at once. */
-const isReady = ({ _tag, ...ending }: Ending) =>
-  _tag === "Released" || ("retryIn" in ending && !Duration.isPositive(ending.retryIn))
+const isReady = (ending: Ending) =>
+  ending._tag === "Released" || (ending._tag === "Failed" && !Duration.isPositive(ending.retryIn))
 
 export interface OutcomesOptions {
   readonly store: Store["Service"]

@@ -16,39 +16,66 @@ const waited = Metric.timer("lanekeeper.jobs.wait", { description: "From enqueue
 const ran = Metric.timer("lanekeeper.jobs.run", { description: "How long attempts ran" })
 
 /** One update for each combination of labels: a batch has few. */
-const counted = function* (counter: Metric.Counter<number>, labels: ReadonlyArray<Readonly<Record<string, string>>>) {
-  const byLabels = new Map<string, [Readonly<Record<string, string>>, number]>()
-  for (const one of labels) {
-    const key = Object.values(one).join("\0")
-    const entry = byLabels.get(key)
-    if (entry === undefined) byLabels.set(key, [one, 1])
-    else entry[1]++
-  }
-  for (const [attributes, n] of byLabels.values()) yield* Metric.update(Metric.withAttributes(counter, attributes), n)
-}
+const counted = <One>(
+  counter: Metric.Counter<number>,
+  all: ReadonlyArray<One>,
+  keyOf: (one: One) => string,
+  labelsOf: (one: One) => Readonly<Record<string, string>>
+) =>
+  Effect.suspend(() => {
+    const byLabels = new Map<string, { readonly one: One; count: number }>()
+    for (const one of all) {
+      const key = keyOf(one)
+      const entry = byLabels.get(key)
+      if (entry === undefined) byLabels.set(key, { one, count: 1 })
+      else entry.count++
+    }
+    return Effect.forEach(
+      byLabels.values(),
+      ({ count, one }) => Metric.update(Metric.withAttributes(counter, labelsOf(one)), count),
+      { discard: true }
+    )
+  })
+
+const timed = <One>(
+  timer: Metric.Metric<Duration.Duration, unknown>,
+  all: ReadonlyArray<One>,
+  time: (one: One) => Duration.Duration
+) => Effect.map(Effect.context<never>(), (context) => all.forEach((one) => timer.updateUnsafe(time(one), context)))
 
 export const claimed = Effect.fnUntraced(function* (jobs: ReadonlyArray<Claimed>) {
   yield* counted(
     claims,
-    jobs.map(({ kind, queue }) => ({ kind, queue }))
+    jobs,
+    ({ kind, queue }) => `${kind}\0${queue}`,
+    ({ kind, queue }) => ({ kind, queue })
   )
-  for (const { attempt, claimedAt, enqueuedAt } of jobs) {
-    if (attempt === 1) yield* Metric.update(waited, DateTime.distance(enqueuedAt, claimedAt))
-  }
+  yield* timed(
+    waited,
+    jobs.filter(({ attempt }) => attempt === 1),
+    ({ claimedAt, enqueuedAt }) => DateTime.distance(enqueuedAt, claimedAt)
+  )
 })
 
+type Ended = AttemptEnd & { readonly claimed: Claimed }
+
 export const finished = Effect.fnUntraced(function* (
-  outcomes: ReadonlyArray<AttemptEnd & { readonly claimed: Claimed }>,
+  outcomes: ReadonlyArray<Ended>,
   answers: ReadonlyArray<Acceptance>
 ) {
   const accepted = outcomes.filter((_, index) => answers[index] !== "refused")
   yield* counted(
     ends,
-    accepted.map(({ claimed: { kind }, ending }) => ({ kind, outcome: ending._tag.toLowerCase() }))
+    accepted,
+    ({ claimed: { kind }, ending }) => `${kind}\0${ending._tag}`,
+    ({ claimed: { kind }, ending }) => ({ kind, outcome: ending._tag.toLowerCase() })
   )
+  yield* timed(ran, accepted, (one) => one.ran)
+  if (accepted.length === outcomes.length) return
   yield* counted(
     refusals,
-    outcomes.filter((_, index) => answers[index] === "refused").map(({ claimed: { kind } }) => ({ kind }))
+    outcomes.filter((_, index) => answers[index] === "refused"),
+    ({ claimed: { kind } }) => kind,
+    ({ claimed: { kind } }) => ({ kind })
   )
-  for (const outcome of accepted) yield* Metric.update(ran, Duration.fromInputUnsafe(outcome.ran))
 })

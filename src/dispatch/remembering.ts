@@ -36,7 +36,7 @@ export class StepUnreadable extends Schema.TaggedError<StepUnreadable>()("StepUn
 
 const longest = { message: 1_024, value: 65_536 } // characters: what is looked at often is small
 
-type Remembering = Pick<Attempt, "step" | "progress" | "checkpoint" | "checkpointed">
+export type Remembering = Pick<Attempt, "step" | "progress" | "checkpoint" | "checkpointed">
 
 export const remembering = ({ attempt, id }: Claimed, memory: Memory): Remembering => {
   let known: ReadonlyMap<NoteName, Note> | undefined

@@ -3,11 +3,13 @@
  * its worker interrupts it, who then knows why.
  */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
+import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as Tracer from "effect/Tracer"
@@ -21,7 +23,7 @@ import type { Any } from "../Job.ts"
 import type { Whole } from "../Middleware.ts"
 import type { Claimed } from "../store/Store.ts"
 import { messageOf } from "../texts.ts"
-import { keepingLogs, type Memory, remembering } from "./remembering.ts"
+import { keepingLogs, type Memory, type Remembering, remembering } from "./remembering.ts"
 
 /** What an attempt can do beyond its own fiber. */
 export interface Reach {
@@ -62,22 +64,7 @@ export const runAttempt = (handler: Handler, claimed: Claimed, reach: Reach): Ef
     return Effect.succeed({ _tag: "Cancelled", reason: "it expired before it started" })
   }
 
-  const attempt: Attempt<unknown> = {
-    id: claimed.id,
-    kind: claimed.kind,
-    queue: claimed.queue,
-    priority: claimed.priority,
-    attempt: claimed.attempt,
-    failures: claimed.failures,
-    crashes: claimed.crashes,
-    enqueuedAt: claimed.enqueuedAt,
-    key: details.key,
-    tags: details.tags ?? [],
-    metadata: details.metadata ?? {},
-    stopping: reach.stopping,
-    ...remembering(claimed, reach.memory),
-    complete: (output) => Effect.flatMap(Effect.orDie(handler.encodeOutput(output)), reach.complete)
-  }
+  const attempt = new AttemptOf(handler, claimed, details, reach)
 
   // What decodes is the app's: its upgrade and its Schema may throw.
   const run = Effect.suspend(() => kind.decode(claimed.payload, details)).pipe(
@@ -95,10 +82,16 @@ export const runAttempt = (handler: Handler, claimed: Claimed, reach: Reach): Ef
           Effect.catchCause((cause) => endingOf(handler, claimed, cause))
         )
     }),
-    kind.keepLogs === 0 ? identity : keepingLogs(kind.keepLogs, claimed.attempt, reach.memory),
-    Effect.annotateLogs({ job: claimed.id, kind: claimed.kind, attempt: claimed.attempt })
+    kind.keepLogs === 0 ? identity : keepingLogs(kind.keepLogs, claimed.attempt, reach.memory)
   ) as Effect.Effect<Ending>
-  return Effect.provideContext(traced(claimed, details)(run), handler.context)
+  return Effect.updateContext(traced(claimed, details)(run), (context: Context.Context<never>) =>
+    Context.add(handler.within(context), References.CurrentLogAnnotations, {
+      ...Context.get(context, References.CurrentLogAnnotations),
+      job: claimed.id,
+      kind: claimed.kind,
+      attempt: claimed.attempt
+    })
+  )
 }
 
 const undecodable = (cause: Cause.Cause<Schema.SchemaError>): Ending => {
@@ -171,6 +164,69 @@ const shown = (ending: Ending): Effect.Effect<Ending, AttemptFaulted> =>
     Effect.annotateCurrentSpan("lanekeeper.outcome", ending._tag.toLowerCase()),
     ending._tag === "Failed" || ending._tag === "Died" ? new AttemptFaulted({ ending }) : Effect.succeed(ending)
   )
+
+/** What a handler is given. One is made for every job, and most look at none of it: what costs is made when asked for. */
+class AttemptOf implements Attempt<unknown> {
+  readonly id
+  readonly kind
+  readonly queue
+  readonly priority
+  readonly attempt
+  readonly failures
+  readonly crashes
+  readonly enqueuedAt
+  readonly key
+  readonly tags
+  readonly metadata
+  readonly stopping
+  readonly #handler: Handler
+  readonly #claimed: Claimed
+  readonly #reach: Reach
+  #remembering: Remembering | undefined
+
+  constructor(handler: Handler, claimed: Claimed, details: Details, reach: Reach) {
+    this.id = claimed.id
+    this.kind = claimed.kind
+    this.queue = claimed.queue
+    this.priority = claimed.priority
+    this.attempt = claimed.attempt
+    this.failures = claimed.failures
+    this.crashes = claimed.crashes
+    this.enqueuedAt = claimed.enqueuedAt
+    this.key = details.key
+    this.tags = details.tags ?? []
+    this.metadata = details.metadata ?? {}
+    this.stopping = reach.stopping
+    this.#handler = handler
+    this.#claimed = claimed
+    this.#reach = reach
+  }
+
+  get complete(): Attempt<unknown>["complete"] {
+    return (output: unknown) =>
+      Effect.flatMap(Effect.orDie(this.#handler.encodeOutput(output)), (encoded) => this.#reach.complete(encoded))
+  }
+
+  get step() {
+    return this.#remember.step
+  }
+
+  get progress() {
+    return this.#remember.progress
+  }
+
+  get checkpoint() {
+    return this.#remember.checkpoint
+  }
+
+  get checkpointed() {
+    return this.#remember.checkpointed
+  }
+
+  get #remember() {
+    return (this.#remembering ??= remembering(this.#claimed, this.#reach.memory))
+  }
+}
 
 /** What went wrong, as it is stored and shown: the failure as its kind encodes it, or what is known of a defect. */
 interface Fault {
