@@ -53,6 +53,22 @@ export const ahead = (test: Test): void => {
       assert.strictEqual((yield* store.claim({ worker, kinds, queues: [{ queue: "post", limit: 0 }] })).found, "empty")
     }))
 
+  test("claims ahead some of the jobs of a call whose numbers have gaps", ({ enqueue, register, store }) =>
+    Effect.gen(function* () {
+      const worker = yield* register
+      const ids = yield* enqueue({}, { queue: "bulk" }, {}, { queue: "bulk" }, {}, {})
+      for (const [limit, taken] of [
+        [0, [0]],
+        [1, [2, 4]]
+      ] as const) {
+        const { jobs } = yield* store.claim({ worker, kinds, queues: [{ queue: "post", limit, ahead: 1 }] })
+        assert.deepStrictEqual(
+          jobs.map(({ begun, id }) => [id, begun]),
+          taken.map((index, at) => [ids[index], at < limit])
+        )
+      }
+    }))
+
   const heldAhead = Effect.fnUntraced(function* (world: Parameters<Parameters<Test>[1]>[0]) {
     const { enqueue, register, store } = world
     const worker = yield* register

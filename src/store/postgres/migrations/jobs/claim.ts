@@ -7,12 +7,12 @@ BEGIN
   IF upper(jobs) - lower(jobs) = (SELECT sum(upper(run) - lower(run)) FROM unnest(jobs) AS run) THEN
     RETURN int8multirange(int8range(lower(jobs), lower(jobs) + wanted));
   END IF;
-  RETURN (
+  RETURN coalesce((
     SELECT range_agg(int8range(lower(run), least(upper(run), lower(run) + wanted - before))) FROM (
       SELECT run, (sum(upper(run) - lower(run)) OVER (ORDER BY run))::bigint - upper(run) + lower(run) AS before
       FROM unnest(jobs) AS run
     ) first WHERE before < wanted
-  );
+  ), '{}');
 END
 $$`
 
