@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
+import { closingInTime } from "./silence.ts"
 import { storeOn } from "./store/postgres/index.ts"
 import { schemaName } from "./store/postgres/SchemaName.ts"
 import { Store } from "./store/Store.ts"
@@ -33,7 +34,9 @@ export class StoreConnections extends Context.Service<
         const { config } = yield* PgClient.PgClient
         const schema = yield* schemaName(options.schema)
         const open = Effect.fnUntraced(function* (budget: ConnectionBudget) {
-          const services = yield* Layer.build(PgClient.layer({ ...config, ...settingsOf(budget, config) }))
+          const services = yield* closingInTime(
+            Layer.build(PgClient.layer({ ...config, ...settingsOf(budget, config) }))
+          )
           return yield* storeOn(Context.get(services, PgClient.PgClient), schema)
         })
         return { open }

@@ -18,6 +18,7 @@ import * as RcRef from "effect/RcRef"
 import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import { closingInTime } from "./silence.ts"
 import { schemaName, wakeChannel } from "./store/postgres/SchemaName.ts"
 import { texts } from "./store/postgres/parameters.ts"
 
@@ -121,7 +122,7 @@ const makePostgres = Effect.fnUntraced(function* ({ directUrl, schema }: Postgre
         idle_in_transaction_session_timeout: "5000"
       }
     })
-    const notifications = yield* connection.listen(channel)
+    const notifications = yield* closingInTime(connection.listen(channel))
     yield* PubSub.publish(pokes, "any")
     yield* Metric.update(connects, 1)
     return yield* Queue.take(notifications).pipe(

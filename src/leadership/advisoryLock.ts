@@ -12,6 +12,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
 import { jittered } from "../jitter.ts"
+import { closingInTime } from "../silence.ts"
 import { applicationName } from "../Role.ts"
 import { rootMessage } from "../store/postgres/DatabaseError.ts"
 import { endTerm, leadLock, nextTerm } from "../store/postgres/leading.ts"
@@ -79,7 +80,7 @@ export const byAdvisoryLock = Effect.fnUntraced(function* (options: AdvisoryLock
     }).pipe(Effect.mapError(lost))
     const session = yield* connection.pin
     // Its queue fails the moment the connection dies.
-    const signals = yield* Effect.mapError(session.listen(channel), lost)
+    const signals = yield* Effect.mapError(closingInTime(session.listen(channel)), lost)
     const signal = Effect.mapError(Queue.take(signals), lost)
 
     const later = Effect.raceFirst(Effect.flatMap(jittered(retryAfter), Effect.sleep), signal)
