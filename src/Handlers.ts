@@ -56,7 +56,10 @@ export class HandlerFault extends Schema.TaggedError<HandlerFault>()("HandlerFau
 
 const prefix = "lanekeeper/Handlers/"
 
-const tagOf = <Name extends string>(name: Name) => Context.Service<Handles<Name>, Handler>(`${prefix}${name}`)
+let made = 0
+
+/** A key of its own for each handler, so that two of one kind are noticed and none hides the other. */
+const tagOf = <Name extends string>(name: Name) => Context.Service<Handles<Name>, Handler>(`${prefix}${name}/${++made}`)
 
 export type Needs<K extends Any, R> =
   | Exclude<R, Scope.Scope>
@@ -64,8 +67,9 @@ export type Needs<K extends Any, R> =
   | K["output"]["EncodingServices"]
   | K["failure"]["EncodingServices"]
 
-export const layer = <K extends Any, R>(kind: K, handle: Handle<K, R>) =>
-  Layer.effectContext(
+export const layer = <K extends Any, R>(kind: K, handle: Handle<K, R>) => {
+  const tag = tagOf(kind.name)
+  return Layer.effectContext(
     Effect.map(Effect.context<Needs<K, R>>(), (context) => {
       const output: Schema.Codec<unknown> = kind.output
       const failure: Schema.Codec<unknown> = kind.failure
@@ -77,9 +81,10 @@ export const layer = <K extends Any, R>(kind: K, handle: Handle<K, R>) =>
         encodeFailure: encoder(failure),
         isFailure: Schema.is(failure)
       }
-      return Context.make(tagOf(kind.name), handler) as Context.Context<Handlers | Handles<K["name"]>>
+      return Context.make(tag, handler) as Context.Context<Handlers | Handles<K["name"]>>
     })
   )
+}
 
 /** Attempts of a worker all start from one context: merging the two for each would cost more than the rest of it. */
 const over = (own: Context.Context<never>) => {
@@ -101,7 +106,10 @@ export const provided: Effect.Effect<ReadonlyMap<string, Handler>, HandlerFault>
     const handler = service as Handler
     for (const name of [handler.kind.name, ...handler.kind.aliases]) {
       if (byName.has(name)) {
-        return yield* new HandlerFault({ kind: name, rule: "has two handlers here: one is the alias of another kind" })
+        return yield* new HandlerFault({
+          kind: name,
+          rule: "has two handlers here, of its own or of a kind that has its name as an alias: provide one"
+        })
       }
       byName.set(name, handler)
     }

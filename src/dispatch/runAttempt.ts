@@ -60,7 +60,7 @@ export const runAttempt = (handler: Handler, claimed: Claimed, reach: Reach): Ef
   const { kind } = handler
   const details = (claimed.details ?? {}) as Details
   const expiry = details.expiresAt === undefined ? undefined : Date.parse(details.expiresAt)
-  if (expiry !== undefined && expiry <= DateTime.toEpochMillis(claimed.claimedAt)) {
+  if (expiry !== undefined && claimed.attempt === 1 && expiry <= DateTime.toEpochMillis(claimed.claimedAt)) {
     return Effect.succeed({ _tag: "Cancelled", reason: "it expired before it started" })
   }
 
@@ -138,6 +138,7 @@ const traced =
             Effect.withSpan(`attempt ${claimed.kind}`, {
               kind: "consumer",
               parent: trace === undefined ? undefined : Tracer.externalSpan(trace),
+              root: trace === undefined, // not part of whatever started the worker
               attributes: {
                 "lanekeeper.job": claimed.id,
                 "lanekeeper.kind": claimed.kind,
@@ -204,7 +205,10 @@ class AttemptOf implements Attempt<unknown> {
 
   get complete(): Attempt<unknown>["complete"] {
     return (output: unknown) =>
-      Effect.flatMap(Effect.orDie(this.#handler.encodeOutput(output)), (encoded) => this.#reach.complete(encoded))
+      Effect.flatMap(Effect.orDie(this.#handler.encodeOutput(output)), (encoded) => {
+        const reason = tooLarge(this.#handler.kind, encoded)
+        return reason === undefined ? this.#reach.complete(encoded) : Effect.die(new RangeError(reason))
+      })
   }
 
   get step() {
@@ -290,9 +294,13 @@ const orElse =
     )
 
 const completed = (kind: Any, output: unknown): Ending => {
+  const reason = tooLarge(kind, output)
+  return reason === undefined ? { _tag: "Completed", output } : { _tag: "Died", reason }
+}
+
+const tooLarge = ({ maxPayloadBytes }: Any, output: unknown): string | undefined => {
   const bytes = output === undefined || output === null ? 0 : Buffer.byteLength(JSON.stringify(output) ?? "")
-  if (bytes <= kind.maxPayloadBytes) return { _tag: "Completed", output }
-  return { _tag: "Died", reason: `its output has ${bytes} bytes, and at most ${kind.maxPayloadBytes} are kept` }
+  if (bytes > maxPayloadBytes) return `its output has ${bytes} bytes, and at most ${maxPayloadBytes} are kept`
 }
 
 const faultOfFailure = Effect.fnUntraced(function* (handler: Handler, failure: unknown) {

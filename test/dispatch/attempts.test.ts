@@ -257,6 +257,19 @@ describe("An attempt", () => {
     )
   )
 
+  it.effect("goes on with a job that has begun once, although it has expired since", () =>
+    inWorld(
+      Effect.fnUntraced(function* ({ store, worker }) {
+        const { id } = yield* Work.enqueue({ n: 0 }, { expiresAt: 5_000 })
+        yield* worker(Work.handle((_, { attempt }) => (attempt === 1 ? Attempt.snooze("1 minute") : Effect.void)))
+        yield* elapse("1 minute")
+        yield* store.promote({ limit: 10 })
+        yield* elapse("1 second")
+        assert.deepStrictEqual(yield* store.place(id), Option.some("completed"))
+      })
+    )
+  )
+
   it.effect("knows its job: id, number, tags, metadata, and has a scope of its own", () =>
     inWorld(
       Effect.fnUntraced(function* ({ worker }) {
@@ -319,6 +332,19 @@ describe("An attempt", () => {
           [place, history[0]!.reason],
           ["dead", "its output has 2002 bytes, and at most 1000 are kept"]
         )
+      })
+    )
+  )
+
+  it.effect("is refused two handlers of one kind at start [LK-A7]", () =>
+    inWorld(
+      Effect.fnUntraced(function* ({ worker }) {
+        const twice = Layer.merge(
+          Work.handle(() => Effect.void),
+          Work.handle(() => Effect.never)
+        )
+        const fault = yield* Effect.flip(Effect.catchDefect(worker(twice), (defect) => Effect.fail(defect as Error)))
+        assert.include(fault.message, `The kind "work" has two handlers here`)
       })
     )
   )
