@@ -91,7 +91,8 @@ const ready = ({ alive, job, paused, workers }: Seen): ReadonlyArray<Reason> => 
     const silent = workers.length === 0 ? "none is registered" : `${workers.length} registered, all of them silent`
     reasons.push(stuck(`No worker is alive: ${silent}`, "start a worker"))
   } else if (!alive.some((row) => serving(row, "queues", job.queue))) {
-    reasons.push(stuck(`No live worker serves its queue ${job.queue}`, `add ${job.queue} to the queues of a worker`))
+    const remedy = `add ${job.queue} to the queues of a worker, or run lanekeeper jobs move ${job.id} --queue …`
+    reasons.push(stuck(`No live worker serves its queue ${job.queue}`, remedy))
   } else if (!alive.some((row) => serving(row, "kinds", job.kind))) {
     reasons.push(
       stuck(`No live worker has a handler for its kind ${job.kind}`, `deploy a worker with a handler for ${job.kind}`)

@@ -59,7 +59,7 @@ const suite = (test: Test) => {
       assert.match((yield* causes(id))[0]!, /^No worker is alive: 1 registered, all of them silent/)
       yield* store.register("elsewhere", { kinds: ["note"], queues: ["bulk"] })
       assert.deepStrictEqual(yield* causes(id), [
-        "No live worker serves its queue post → add post to the queues of a worker"
+        `No live worker serves its queue post → add post to the queues of a worker, or run lanekeeper jobs move ${id} --queue …`
       ])
       const other = yield* store.register("another kind", { kinds: ["mail"], queues: ["post"] })
       assert.match((yield* causes(id))[0]!, /^The live workers that handle its kind note do not serve its queue post →/)

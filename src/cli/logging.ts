@@ -40,7 +40,7 @@ const json = (value: unknown) =>
 const logfmt = (fields: Readonly<Record<string, unknown>>) =>
   Object.entries(fields)
     .map(([name, value]) => {
-      const text = typeof value === "string" ? value : (json(value) ?? "")
+      const text = typeof value === "object" ? (json(value) ?? "") : String(value)
       return `${name}=${/^[^\s"=]+$/.test(text) ? text : JSON.stringify(text)}`
     })
     .join(" ")

@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Client } from "../Client.ts"
 import type { JobId } from "../domain/Job.ts"
-import type { MoveError, MoveRefused } from "../Moves.ts"
+import type { InvalidTarget, MoveError, MoveRefused } from "../Moves.ts"
 import type { JobNotFound } from "../Result.ts"
 import type { Moved, MovedMany } from "./shapes.ts"
 import { progress } from "./progress.ts"
@@ -25,7 +25,7 @@ export class NotAllMoved extends Schema.TaggedError<NotAllMoved>()("NotAllMoved"
 export const moveEach = Effect.fnUntraced(function* (
   ids: ReadonlyArray<JobId>,
   json: boolean,
-  move: (id: JobId) => Effect.Effect<string, MoveError>
+  move: (id: JobId) => Effect.Effect<string, InvalidTarget | MoveError>
 ) {
   const results = yield* Effect.forEach([...new Set(ids)], (id) =>
     move(id).pipe(

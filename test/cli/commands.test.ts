@@ -101,6 +101,25 @@ describe("lanekeeper jobs", () => {
   )
 
   test(
+    "moves ready jobs to another queue and priority [LK-K1]",
+    Effect.gen(function* () {
+      const { get } = yield* Client
+      const { id } = yield* Note.enqueue(1, { queue: "nobody" })
+      const moved = yield* answered(Shapes.Moved, "jobs", "move", id, "--queue=post", "--priority=1")
+      assert.deepStrictEqual(moved.results, [{ id, outcome: "was moved", error: null }])
+      assert.deepInclude(Option.getOrThrow(yield* get(id)), { queue: "post", priority: 1 })
+      assert.strictEqual(
+        failure((yield* command("jobs", "move", id)).exit),
+        "Say where to: --queue, --priority or both"
+      )
+      assert.match(
+        failure((yield* command("jobs", "move", id, "--priority=12")).exit),
+        /^Nothing was changed: the priority/
+      )
+    })
+  )
+
+  test(
     "explains why a job is not running, and what to do about it [LK-I6] [LK-K1]",
     Effect.gen(function* () {
       const { id } = yield* Note.enqueue(1)

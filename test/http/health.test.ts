@@ -12,6 +12,7 @@ import { lanes } from "../../src/lanes/index.ts"
 import * as Lanekeeper from "../../src/Lanekeeper.ts"
 import { Runtime, type Status } from "../../src/roles/Runtime.ts"
 import { Store, type Term } from "../../src/store/Store.ts"
+import { version } from "../../src/version.ts"
 import { layerMeasured } from "../../src/Telemetry.ts"
 import { job } from "../store/suiteWorld.ts"
 import { main, run, start } from "../support/processes.ts"
@@ -163,6 +164,8 @@ describe("lanekeeper worker", () => {
     Effect.gen(function* () {
       const worker = yield* startWorker({ LANEKEEPER_HEALTH_PORT: "0" })
       const [, url] = /Serving health.*(http:\/\/127\.0\.0\.1:\d+)/.exec(yield* worker.says("Serving health"))!
+      const [row] = yield* (yield* Store).processes
+      assert.deepInclude(row, { role: "worker", version: Option.some(version) })
       yield* enqueue("noop", 3)
       yield* untilSaid(worker, "ended", 3)
       assert.strictEqual((yield* get(url!, "/readyz")).status, 200)
