@@ -192,7 +192,7 @@ describe("The lane slots in PostgreSQL", () => {
       yield* sql`SELECT lanekeeper.enqueue('mail', queue => 'post') FROM generate_series(1, 3000)`
       yield* sql`DELETE FROM lanekeeper.ticket WHERE queue = 'post'`
       assert.deepInclude(yield* world.run, { rows: {} })
-      yield* sql`UPDATE lanekeeper.ring SET shelf_period = '5000 days'`
+      yield* sql`UPDATE lanekeeper.ring SET shelf_period = '6000 days'`
       assert.deepInclude(yield* world.run, { rows: { evacuated: 2, emptied: 1 }, error: null })
       yield* world.store.unpause("bulk")
       assert.deepStrictEqual(yield* world.claimedIds(yield* world.register, 10, "bulk"), [...first, ...second])
