@@ -24,8 +24,14 @@ export const report = (cause: Cause.Cause<unknown>) =>
   })
 
 /** What nobody foresaw of the database, in its own words. */
-const sentence = (error: Error) =>
-  isSqlError(error) ? `The database could not do it (${rootMessage(error)})` : error.message
+const sentence = (error: Error) => {
+  if (!isSqlError(error)) return error.message
+  if (error.reason._tag !== "AuthorizationError") return `The database could not do it (${rootMessage(error)})`
+  return (
+    `The database refused (${rootMessage(error)}): use a login that may, such as a member of lanekeeper_operator ` +
+    "(`lanekeeper migrate --roles` makes the group roles)"
+  )
+}
 
 let ended: "SIGTERM" | undefined
 process.once("SIGTERM", () => (ended = "SIGTERM"))
