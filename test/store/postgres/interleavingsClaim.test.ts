@@ -132,8 +132,7 @@ layer(Interleavings.layer, { excludeTestServices: true })("Every order of a clai
     ends: [
       "claims 1, short; finds it running → 1 released running by a",
       "claims 0, contended; moves it → 1 released ready",
-      "claims 1, short; moves it → 1 released running by a",
-      "claims 1, contended; moves it → 1 released running by a"
+      "claims 1, short; moves it → 1 released running by a"
     ]
   })
 

@@ -34,7 +34,7 @@ const bodies = (schema: string) =>
 const next = (schema: string, where: string) => `(
                 SELECT ticket.id, ticket.turn, ticket.shelf, ticket.ctid AS spot, ticket.size, ticket.crashes FROM ${schema}.ticket
                 WHERE ticket.queue = queues[asked] AND ${where}
-                  AND (ticket.crashes < brink OR room > 0) AND ticket.id <> ALL (missed)
+                  AND (ticket.turn, ticket.id) > (after_turn, after_id) AND (ticket.crashes < brink OR room > 0)
                 ORDER BY ticket.queue, ticket.kind, ticket.turn, ticket.id LIMIT wanted OFFSET 0
               ) next`
 
@@ -59,8 +59,8 @@ const fromMarks = (schema: string) => `(
 const choose = (from: string) => `
           SELECT array_agg(choice.id), array_agg(choice.shelf), array_agg(choice.spot), array_agg(choice.size),
             array_agg(least(choice.size, greatest(0, begin_left - choice.before))::int),
-            sum(choice.size), max(choice.brinks) > room, max(choice.brinks) FILTER (WHERE choice.brinks <= room)
-          INTO ids, in_shelves, spots, sizes, cuts, chosen, crowded, on_brink
+            sum(choice.size), max(choice.turn), max(choice.brinks) > room, max(choice.brinks) FILTER (WHERE choice.brinks <= room)
+          INTO ids, in_shelves, spots, sizes, cuts, chosen, last_turn, crowded, on_brink
           FROM (
             SELECT next.*, sum(next.size) OVER turns - next.size AS before, count(*) FILTER (WHERE next.crashes >= brink) OVER turns AS brinks
             FROM ${from}
@@ -128,7 +128,7 @@ const takeWhole = (schema: string) => (shelf: number) =>
  *
  * Each round reads the tickets next in turn, without locks and only as many as hold the jobs wanted, then takes those
  * that nobody else holds or has changed: they are remembered by the place of their row, where only this version of them
- * is. What others hold they are claiming, and the next round passes it over. Of those on the brink, which crashed
+ * is. What others hold they are claiming, and the next round begins behind it. Of those on the brink, which crashed
  * \`brink\` times, a round ends before the first there is no \`room\` for.
  *
  * Answers three sorts of rows: for each lease what all its jobs have in common, for each job its body, both with the
@@ -152,7 +152,9 @@ DECLARE
   paused text[];
   wanted int;
   begin_left int;
-  missed bigint[];
+  after_turn smallint;
+  after_id bigint;
+  last_turn smallint;
   ids bigint[];
   in_shelves smallint[];
   spots tid[];
@@ -182,7 +184,8 @@ BEGIN
     CONTINUE WHEN queues[asked] = ANY (paused);
     wanted := limits[asked] + aheads[asked];
     begin_left := limits[asked];
-    missed := '{}';
+    after_turn := -1;
+    after_id := 0;
     taken := '{}';
 
     FOR round IN 1 .. 8 LOOP
@@ -193,6 +196,8 @@ BEGIN
       amount := coalesce(cardinality(ids), 0);
       micros := micros + extract(epoch FROM clock_timestamp() - looked) * 1e6 - 3 * amount;
       EXIT WHEN amount = 0;
+      after_turn := last_turn;
+      after_id := ids[amount];
       IF crowded THEN
         -- The last is the one there is no room for.
         chosen := chosen - sizes[amount];
@@ -231,7 +236,6 @@ BEGIN
       EXIT WHEN wanted = 0;
       IF got < chosen - greatest(0, surplus) THEN
         contended := true;
-        missed := missed || ids;
       ELSE
         EXIT WHEN NOT crowded;
       END IF;
