@@ -13,6 +13,7 @@ import { pathToFileURL } from "node:url"
 import type { Client } from "../Client.ts"
 import type { DispatcherOptions } from "../dispatch/Settings.ts"
 import type { Handlers } from "../Handlers.ts"
+import type { Kind } from "../Job.ts"
 
 /** What a module for `--app` exports. */
 export interface App {
@@ -42,15 +43,36 @@ const handlersWanted =
 
 const queuesWanted = "export it as `export const queues = { email: { concurrency: 20 } }`, or leave it out"
 
-export const loadApp = Effect.fnUntraced(function* (path: string): Effect.fn.Return<App, AppFault> {
+const load = Effect.fnUntraced(function* (path: string): Effect.fn.Return<Readonly<Record<string, unknown>>, AppFault> {
   const file = resolve(path)
-  const fault = (rule: string) => new AppFault({ file: path, rule })
-  if (!existsSync(file)) return yield* fault(`does not exist (--app, from ${process.cwd()})`)
-  const module: Readonly<Record<string, unknown>> = yield* Effect.tryPromise({
+  if (!existsSync(file)) {
+    return yield* new AppFault({ file: path, rule: `does not exist (--app, from ${process.cwd()})` })
+  }
+  return yield* Effect.tryPromise({
     try: () => import(pathToFileURL(file).href),
-    catch: (error) => fault(`could not be loaded: ${told(error)}`)
+    catch: (error) => new AppFault({ file: path, rule: `could not be loaded: ${told(error)}` })
   })
-  const { handlers, queues } = module
+})
+
+/** A kind whose Schemas need nothing that is provided. */
+export type Loaded = Kind<string, Schema.Codec<unknown>, Schema.Codec<unknown>, Schema.Codec<unknown>>
+
+/** A kind the module exports, by its name or one it had before. */
+export const loadKind = Effect.fnUntraced(function* (path: string, name: string): Effect.fn.Return<Loaded, AppFault> {
+  const kinds = Object.values(yield* load(path)).filter(isKind)
+  const kind = kinds.find((one) => one.name === name || one.aliases.includes(name))
+  if (kind !== undefined) return kind
+  const there = kinds.length === 0 ? "no kind" : `only ${kinds.map((one) => one.name).join(", ")}`
+  const rule = `exports ${there}, and not ${name}: export what \`Job.make\` made, such as \`export const SendEmail = …\``
+  return yield* new AppFault({ file: path, rule })
+})
+
+const isKind = (value: unknown): value is Loaded =>
+  Predicate.isReadonlyObject(value) && Schema.isSchema(value.payload) && typeof value.decode === "function"
+
+export const loadApp = Effect.fnUntraced(function* (path: string): Effect.fn.Return<App, AppFault> {
+  const fault = (rule: string) => new AppFault({ file: path, rule })
+  const { handlers, queues } = yield* load(path)
   if (handlers === undefined) return yield* fault(`has no export \`handlers\`: ${handlersWanted}`)
   if (!Layer.isLayer(handlers)) return yield* fault(`exports \`handlers\`, which is no Layer: ${handlersWanted}`)
   if (!isQueues(queues)) return yield* fault(`exports \`queues\`, which is not what it can be: ${queuesWanted}`)

@@ -6,9 +6,14 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { Client } from "../../src/Client.ts"
 import { lanekeeper } from "../../src/cli/commands.ts"
+import { writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { pathToFileURL } from "node:url"
 import * as Shapes from "../../src/cli/shapes.ts"
 import type { JobId } from "../../src/domain/Job.ts"
 import { Store } from "../../src/store/Store.ts"
+import { root } from "../support/processes.ts"
+import { temporaryFolder } from "../support/temporaryFolder.ts"
 import { runCommand } from "../support/commandLine.ts"
 import { answered, command, dies, Note, printed, runNext, test } from "./world.ts"
 
@@ -58,6 +63,41 @@ describe("lanekeeper jobs", () => {
       assert.deepStrictEqual([details.payload, details.details], [{ to: "a" }, { tags: ["x"] }])
       assert.match(yield* printed("jobs", "show", id), /kind +note\nqueue +post, priority 2\nplace +ready/)
       assert.match(yield* printed("jobs", "list"), /^id +kind +queue +place .*\n.*scheduled.* in \d/)
+    })
+  )
+
+  test(
+    "enqueues by what a module declares, and refuses what its Schema does not let in [LK-K1] [LK-E3]",
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const file = join(folder, "jobs.mjs")
+      const source = (name: string) => JSON.stringify(pathToFileURL(join(root, name)).href)
+      yield* Effect.promise(() =>
+        writeFile(
+          file,
+          `import * as Job from ${source("src/Job.ts")}
+           import * as Schema from ${source("node_modules/effect/dist/Schema.js")}
+           export const Mail = Job.make("mail", { payload: { to: Schema.String }, queue: "post", priority: 2, aliases: ["old"] })`
+        )
+      )
+      const { id } = yield* answered(Shapes.Enqueued, "jobs", "enqueue", "mail", '{"to": "a"}', "--app", file)
+      const job = yield* answered(Shapes.JobDetails, "jobs", "show", id)
+      assert.deepInclude(job, { kind: "mail", queue: "post", priority: 2 })
+      const over = yield* answered(
+        Shapes.Enqueued,
+        "jobs",
+        "enqueue",
+        "old",
+        '{"to": "b"}',
+        "--app",
+        file,
+        "--queue=bulk"
+      )
+      assert.deepInclude(yield* answered(Shapes.JobDetails, "jobs", "show", over.id), { kind: "mail", queue: "bulk" })
+      const wrong = yield* command("jobs", "enqueue", "mail", '{"to": 1}', "--app", file)
+      assert.match(failure(wrong.exit), /^A job of kind mail was not enqueued: the payload: to: /)
+      const unknown = yield* command("jobs", "enqueue", "letter", "--app", file)
+      assert.match(failure(unknown.exit), /jobs\.mjs exports only mail, and not letter: export what `Job\.make` made/)
     })
   )
 

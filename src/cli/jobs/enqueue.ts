@@ -6,8 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { InvalidPayload } from "../../EnqueueError.ts"
 import { isText, textRule } from "../../EnqueueOptions.ts"
 import { duration } from "../../Setting.ts"
+import { type Loaded, loadKind } from "../app.ts"
 import { jsonFlag, schemaFlag } from "../flags.ts"
 import type { Enqueued } from "../shapes.ts"
 import { withStore } from "../store.ts"
@@ -32,13 +34,17 @@ export const enqueue = Command.make(
       )
     ),
     payload,
+    app: Flag.String("app").pipe(
+      Flag.withDescription("The module that exports the kind: its Schema and what it declares hold then"),
+      Flag.optional
+    ),
     queue: Flag.String("queue").pipe(
-      Flag.withDescription("The queue; default without it"),
-      Flag.withDefault("default")
+      Flag.withDescription("The queue; the kind's, or default, without it"),
+      Flag.optional
     ),
     priority: Flag.Int("priority").pipe(
-      Flag.withDescription("0 runs first, 9 last; 5 without it"),
-      Flag.withDefault(5)
+      Flag.withDescription("0 runs first, 9 last; the kind's, or 5, without it"),
+      Flag.optional
     ),
     delay: Flag.String("delay").pipe(
       Flag.withDescription('How long from now, such as "5 minutes"'),
@@ -55,16 +61,14 @@ export const enqueue = Command.make(
     json: jsonFlag
   },
   Effect.fn(function* (flags) {
-    const Job = yield* Effect.promise(() => import("../../Job.ts"))
     const { Client } = yield* Effect.promise(() => import("../../Client.ts"))
-    // What the kind declares in code is not known here: the flags say it.
-    const kind = Job.make(flags.kind, { payload: Schema.Unknown })
+    const { kind, payload } = yield* asked(flags)
     const { explain } = yield* Effect.promise(() => import("../../explain.ts"))
     const enqueueing = Effect.gen(function* () {
       const client = yield* Client
-      const enqueued = yield* client.enqueue(kind, flags.payload, {
-        queue: flags.queue,
-        priority: flags.priority,
+      const enqueued = yield* client.enqueue(kind, payload, {
+        queue: Option.getOrUndefined(flags.queue),
+        priority: Option.getOrUndefined(flags.priority),
         delay: Option.getOrUndefined(flags.delay),
         unique: Option.getOrUndefined(flags.unique),
         maxAttempts: Option.getOrUndefined(flags.maxAttempts),
@@ -85,6 +89,35 @@ export const enqueue = Command.make(
     {
       command: `lanekeeper jobs enqueue send-email '{"to": "a@example.com"}' --queue email --delay "5 minutes"`,
       description: "One job, in five minutes"
+    },
+    {
+      command: `lanekeeper jobs enqueue send-email '{"to": "a@example.com"}' --app ./jobs.ts`,
+      description: "Checked by the kind's Schema, in the queue it declares"
     }
   ])
 )
+
+interface Asked {
+  readonly kind: Loaded
+  readonly payload: unknown
+}
+
+/** Without the module nothing is known of the kind: the flags say what it would declare. */
+const asked = Effect.fnUntraced(function* (flags: {
+  readonly app: Option.Option<string>
+  readonly kind: string
+  readonly payload: unknown
+}) {
+  if (Option.isNone(flags.app)) {
+    const Job = yield* Effect.promise(() => import("../../Job.ts"))
+    const anything: Schema.Codec<unknown> = Schema.Unknown
+    const kind = Job.make(flags.kind, { payload: anything, output: anything, failure: anything })
+    return { kind, payload: flags.payload } satisfies Asked
+  }
+  const kind = yield* loadKind(flags.app.value, flags.kind)
+  const { faultOf } = yield* Effect.promise(() => import("../../dispatch/runAttempt.ts"))
+  const payload = yield* kind
+    .decode(flags.payload, { version: kind.defaults.version })
+    .pipe(Effect.mapError((error) => new InvalidPayload({ kind: kind.name, path: [], reason: faultOf(error) })))
+  return { kind, payload } satisfies Asked
+})
