@@ -33,6 +33,8 @@ export interface OutcomesOptions {
   /** What must be written before an attempt ends. */
   readonly before: Effect.Effect<void>
   readonly publish: Publish | undefined
+  /** Fewer wait to be written than before. */
+  readonly onWritten: () => void
 }
 
 export class Outcomes {
@@ -84,6 +86,7 @@ export class Outcomes {
     yield* this.finish(outcomes)
     if (drops === this.drops) this.pending = this.pending.slice(outcomes.length)
     if (this.pending.length === 0) this.none.openUnsafe()
+    this.options.onWritten()
   })
 
   private readonly finish: (outcomes: ReadonlyArray<Outcome>) => Effect.Effect<void> = Effect.fnUntraced(function* (

@@ -90,7 +90,19 @@ export const dispatch = Effect.fnUntraced(function* (
 
   const notebook = new Notebook({ store, worker: () => worker })
   const publish = yield* publisher
-  const outcomes = new Outcomes({ store, worker: () => worker, wake: wakeup.poke, before: notebook.flush, publish })
+  /** Too many outcomes wait to be written: claiming goes on when fewer do, and not with the next poll. */
+  let full = false
+  const isFull = () => (full = outcomes.size > mostUnwritten)
+  const outcomes = new Outcomes({
+    store,
+    worker: () => worker,
+    wake: wakeup.poke,
+    before: notebook.flush,
+    publish,
+    onWritten: () => {
+      if (full && !isFull()) pulse.beat()
+    }
+  })
   const attempts = yield* Attempts.make({
     handlers: settings.handlers,
     store: yield* Store,
@@ -211,7 +223,7 @@ export const dispatch = Effect.fnUntraced(function* (
       claims,
       brink: () => ({ from: brinkFrom, room: [...attempts.claimed(), ...rooms.holding].some(isOnBrink) ? 0 : 1 }),
       now,
-      isFull: () => outcomes.size > mostUnwritten
+      isFull
     })
   )
 

@@ -348,6 +348,19 @@ describe("A worker's outcomes", () => {
     )
   )
 
+  it.effect("let the worker claim again as soon as enough are written, without waiting for a poll [LK-F4, LK-G9]", () =>
+    inWorld(
+      Effect.fnUntraced(function* ({ watched, worker }) {
+        watched.before = (name) => (name === "finish" ? Effect.sleep("10 millis") : Effect.void)
+        yield* many(5_000)
+        yield* worker(idle, { concurrency: 400, pollInterval: "1 hour" })
+        yield* Effect.repeat(elapse("10 millis"), { times: 30 })
+        const written = watched.of("finish").reduce((sum, outcomes: ReadonlyArray<unknown>) => sum + outcomes.length, 0)
+        assert.strictEqual(written, 5_000)
+      })
+    )
+  )
+
   it.effect("that come too late are refused, counted and logged, and harm nothing [LK-G1]", () =>
     inWorld(
       Effect.fnUntraced(function* ({ lines, store, worker }) {
