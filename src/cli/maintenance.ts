@@ -21,7 +21,10 @@ export const maintenance = Command.make(
     const { equipped } = yield* Effect.promise(() => import("./equipped.ts"))
     const { layerGround } = yield* Effect.promise(() => import("./ground.ts"))
     const ground = layerGround({ role: "maintenance", url, directUrl, schema, leadership })
-    return yield* serving(Layer.launch(yield* equipped(layerMaintenanceOnly(options), ground, options)))
+    const running = yield* equipped(layerMaintenanceOnly(options), ground, options)
+    const observed = options.healthPort === undefined && options.otlpEndpoint === undefined ? 0 : 1
+    const connections = Effect.logInfo("Takes connections, at most", { leading: 5 + observed, following: 2 })
+    return yield* serving(Effect.andThen(connections, Layer.launch(running)))
   })
 ).pipe(
   Command.withDescription(

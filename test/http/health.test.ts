@@ -144,6 +144,7 @@ describe("lanekeeper maintenance", () => {
       const [, url] = /Serving health.*(http:\/\/127\.0\.0\.1:\d+)/.exec(
         said + (yield* running.says("Serving health"))
       )!
+      assert.match(said, /Takes connections, at most" leading=6 following=2/)
       assert.strictEqual((yield* get(url!, "/healthz")).status, 200)
       assert.strictEqual((yield* get(url!, "/readyz")).status, 200)
       assert.match((yield* get(url!, "/metrics")).body, /^lanekeeper_leader_leading [1-9]/m)
