@@ -18,6 +18,7 @@ export class Rooms {
   private readonly options: RoomsOptions
   private readonly beginning = new Set<LeaseId>()
   private advancing = false
+  private again = false
   /** Nothing starts any more. */
   closed = false
 
@@ -108,15 +109,21 @@ export class Rooms {
   }
 
   private advance(): void {
-    if (this.advancing || this.closed) return // a handler that ends at once comes back here: the loop goes on
+    this.again = true
+    if (this.advancing) return // a handler that ends at once comes back here, and a store that answers at once
     this.advancing = true
-    for (const room of this.rooms.values()) {
-      for (let job = room.next(); job !== undefined; job = room.next()) this.options.start(job)
-      const due = room.due().filter((lease) => !this.beginning.has(lease))
-      for (const lease of due) this.beginning.add(lease)
-      if (due.length > 0) this.options.begin(due)
-      if (room.more) this.options.ask(room.worthAsking ? "now" : "soon")
+    while (this.again && !this.closed) {
+      this.again = false
+      for (const room of this.rooms.values()) this.advanceIn(room)
     }
     this.advancing = false
+  }
+
+  private advanceIn(room: Room): void {
+    for (let job = room.next(); job !== undefined; job = room.next()) this.options.start(job)
+    const due = room.due().filter((lease) => !this.beginning.has(lease))
+    for (const lease of due) this.beginning.add(lease)
+    if (due.length > 0) this.options.begin(due)
+    if (room.more) this.options.ask(room.worthAsking ? "now" : "soon")
   }
 }
