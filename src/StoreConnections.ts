@@ -63,6 +63,8 @@ const settingsOf = (budget: ConnectionBudget, config: PgClient.PgClientConfig): 
     lock_timeout: `${Duration.toMillis(budget.lockTimeout)}`,
     // Tables grow from nothing to a million rows and back: a plan that was kept from an empty one would read all of it.
     plan_cache_mode: "force_custom_plan",
+    // Statements over the ring look dear to the planner, whatever lies in it: to compile one takes longer than to run it.
+    jit: "off",
     idle_in_transaction_session_timeout: "5000" // a frozen process must not hold rows for longer than a leader
   }
 })

@@ -22,6 +22,7 @@ export const layerGround = ({ role, url, ...options }: GroundOptions) =>
         startupParameters: {
           statement_timeout: "35000",
           lock_timeout: "5000",
+          jit: "off", // as for lanes: recovery and tick run them here
           idle_in_transaction_session_timeout: "5000"
         }
       })

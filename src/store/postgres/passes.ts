@@ -10,10 +10,11 @@ import { type Part, summed } from "./moved.ts"
 import { pointers } from "./pointers.ts"
 import { allowing, underTerm } from "./term.ts"
 
-/** Not a part: how many microseconds it took to find what is due. */
+/** Not a part: in how many microseconds what is due was found, and how many bytes the index has. */
 interface Walked {
   readonly place: "walked"
   readonly jobs: number
+  readonly queue: string
 }
 
 const ages = 3e12 // milliseconds: earlier than anything was due
@@ -48,7 +49,7 @@ export const passing = (
     )
     SELECT 'ready' AS place, queue, count(*)::int AS jobs FROM gone GROUP BY queue
     UNION ALL
-    SELECT 'walked', '', (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1e6)::int FROM (SELECT count(*) FROM due) AS read`
+    SELECT 'walked', pg_relation_size('${schema}.timed_due')::text, (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1e6)::int FROM (SELECT count(*) FROM due) AS read`
 
   const mark = new DueMark()
   const promoteSome = Effect.fnUntraced(function* (limit: number) {
@@ -57,7 +58,8 @@ export const passing = (
     const rows = yield* rowsUnderTerm<Part | Walked>(promote, [limit, lookBack])
     const isWalked = (row: Part | Walked): row is Walked => row.place === "walked"
     const moved = summed(rows.filter((row): row is Part => !isWalked(row)))
-    mark.ran(now, lookBack, rows.find(isWalked)!.jobs, moved.ready, limit)
+    const { jobs: micros, queue: bytes } = rows.find(isWalked)!
+    mark.ran(now, lookBack, { micros, bytes: Number(bytes), moved: moved.ready, limit })
     return moved
   })
 

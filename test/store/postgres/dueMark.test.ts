@@ -10,38 +10,45 @@ import { layerSuite } from "../suitePostgres.ts"
 
 const cheap = 100
 const dear = 20_000
+const bytes = 2_000_000
 
 describe("The mark of what is due", () => {
   it("is not used while walking over all is cheap [LK-D1]", () => {
     const mark = new DueMark()
     for (let now = 0; now < 1_000; now += 250) {
       assert.isNull(mark.lookBack(now))
-      mark.ran(now, null, cheap, 0, 10)
+      mark.ran(now, null, { micros: cheap, bytes, moved: 0, limit: 10 })
     }
   })
 
   it("lets runs begin a little before the last one that left nothing behind, when it is dear [LK-D1]", () => {
     const mark = new DueMark()
-    mark.ran(0, null, dear, 3, 10)
+    mark.ran(0, null, { micros: dear, bytes, moved: 3, limit: 10 })
     assert.strictEqual(mark.lookBack(250), 1_250)
-    mark.ran(250, 1_250, cheap, 10, 10) // full: there may be more
+    mark.ran(250, 1_250, { micros: cheap, bytes, moved: 10, limit: 10 }) // full: there may be more
     assert.strictEqual(mark.lookBack(300), 1_300)
-    mark.ran(300, 1_300, cheap, 9, 10)
+    mark.ran(300, 1_300, { micros: cheap, bytes, moved: 9, limit: 10 })
     assert.strictEqual(mark.lookBack(550), 1_250)
   })
 
   it("is left for a walk over all as often as that may cost a hundredth of the time [LK-D1]", () => {
     const mark = new DueMark()
-    mark.ran(0, null, dear, 0, 10)
+    mark.ran(0, null, { micros: dear, bytes, moved: 0, limit: 10 })
     assert.isNumber(mark.lookBack(1_999))
     assert.isNull(mark.lookBack(2_000))
-    mark.ran(2_000, null, cheap, 0, 10)
+    mark.ran(2_000, null, { micros: cheap, bytes, moved: 0, limit: 10 })
     assert.isNull(mark.lookBack(2_001))
+  })
+
+  it("takes no walk over a small index for a dear one: the machine was busy", () => {
+    const mark = new DueMark()
+    mark.ran(0, null, { micros: dear, bytes: 8_192, moved: 0, limit: 10 })
+    assert.isNull(mark.lookBack(250))
   })
 
   it("takes no run that moved much for a dear one", () => {
     const mark = new DueMark()
-    mark.ran(0, null, 20_000, 1_000, 2_000)
+    mark.ran(0, null, { micros: 20_000, bytes, moved: 1_000, limit: 2_000 })
     assert.isNull(mark.lookBack(250))
   })
 })

@@ -38,8 +38,9 @@ export const reconciling = (
 
   // In the order of the steps. Most of the ring is empty most of the time, and a page of nothing costs five statements.
   const isEmpty = (table: string) => `pg_relation_size('${schema}.${table}') = 0`
+  // Not to compile what follows: on any connection that would take longer than to run it.
   const stand = `
-    SELECT step, after, found, told, ARRAY[
+    SELECT set_config('jit', 'off', true), step, after, found, told, ARRAY[
       ${Array.from({ length: slots + 1 }, (_, slot) => isEmpty(`job_${slot}`)).join(", ")},
       ${Array.from({ length: shelves }, (_, shelf) => isEmpty(`ticket_${shelf}`)).join(" AND ")},
       ${isEmpty("timed")}, ${isEmpty("wait")}, ${isEmpty("lease")}

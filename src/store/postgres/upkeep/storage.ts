@@ -36,7 +36,7 @@ interface Found {
   readonly did?: Partial<Reclaimed>
 }
 
-const patience = { ripe: 1_000, young: 60_000 } as const
+const patience = { ripe: 1_000, young: 60_000 } as const // milliseconds; what is young is looked at for what leaves no history
 const share = 100 // a look is taken again after this many times what it took: a hundredth of one connection
 const batches = 10 // copied after one look: to count a slot again costs as much as to copy some of them
 const few = 0.05 // of a slot: copying these is cheap beside what emptying it gives back
@@ -180,7 +180,7 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
       const began = yield* Clock.currentTimeMillis
       const { alive, did = {}, rest, rows, why } = yield* look(piece, limit)
       const took = (yield* Clock.currentTimeMillis) - began
-      const again = rest === 0 ? 0 : Math.max(rest, took * share * (piece.ripe ? 1 : 10))
+      const again = rest === 0 ? 0 : Math.max(rest, took * share * (piece.ripe ? 1 : 100))
       yield* sql.unsafe(keep, [piece.piece, piece.number, again, rows, alive, why])
       all = {
         emptied: all.emptied + (did.emptied ?? 0),
