@@ -179,8 +179,15 @@ const hold = (contents: Contents, ids: ReadonlyArray<JobId>) => {
   }
 }
 
-/** Whoever raced for jobs does not know in which order they come, nor whether there were more. */
+/**
+ * Whoever raced for jobs does not know in which order they come, nor whether there were more. A cancel that found a job
+ * running looks again when it has asked, and may see what came of it.
+ */
 const canonical = (command: Command, answer: unknown): unknown => {
+  if (command.move === "cancel") {
+    const { moved, place } = answer as { readonly moved: boolean; readonly place: string | null }
+    return !moved && place === "cancelled" ? { moved, place: "running" } : answer
+  }
   if (command.move !== "claim") return answer
   const { jobs } = answer as { readonly jobs: ReadonlyArray<Claim["jobs"][number] & { readonly job: string }> }
   return { jobs: jobs.toSorted((a, b) => (a.job < b.job ? -1 : 1)) }
