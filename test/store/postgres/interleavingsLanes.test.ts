@@ -14,10 +14,12 @@ import {
   enqueues,
   evacuates,
   expires,
+  lifts,
   postpones,
   promotes,
   purges,
   reassigns,
+  reconciles,
   redrives,
   rescues,
   resumes,
@@ -269,5 +271,42 @@ layer(Interleavings.layer, { excludeTestServices: true })("Every order of", (it)
       "finds the shelf used; claims 1, full → 1 running by b",
       "finds the shelf emptied; claims 1, full → 1 running by b"
     ]
+  })
+
+  meet("a lift and a claim: the job keeps its one ticket, and is claimed or found the next time [LK-D5]", {
+    over: ["ticket"],
+    scene: Effect.fnUntraced(function* ({ elapse, enqueue, register }) {
+      const worker = yield* register
+      yield* enqueue({ priority: 9 })
+      yield* enqueue({ priority: 0 })
+      yield* elapse(hours(1))
+      return [claims(worker, 10), lifts]
+    }),
+    ends: [
+      "claims 2, short; lifts 0 → 1 running by worker, 2 running by worker",
+      "claims 2, short; lifts 1 → 1 running by worker, 2 running by worker",
+      "claims 1, contended; lifts 1 → 1 ready, 2 running by worker"
+    ]
+  })
+  meet("a lift and a cancel: the job is cancelled [LK-D5]", {
+    over: ["ticket"],
+    scene: Effect.fnUntraced(function* ({ elapse, enqueue }) {
+      const [low] = yield* enqueue({ priority: 9 })
+      yield* enqueue({ priority: 0 })
+      yield* elapse(hours(1))
+      return [cancels(low!), lifts]
+    }),
+    ends: ["moves it; lifts 0 → 1 cancelled cancelled, 2 ready", "moves it; lifts 1 → 1 cancelled cancelled, 2 ready"]
+  })
+  meet("two who repair one job: it is made ready once [LK-D7]", {
+    over: ["ticket", "attempt_end", "row"],
+    scene: Effect.fnUntraced(function* ({ enqueue, sql }) {
+      yield* enqueue({})
+      yield* sql`DELETE FROM lanekeeper.ticket`
+      yield* sql`UPDATE lanekeeper.survey SET step = 0, after = 0`
+      return [reconciles, reconciles]
+    }),
+    switches: 2,
+    ends: ["repairs 1; repairs 0 → 1 repaired ready", "repairs 0; repairs 1 → 1 repaired ready"]
   })
 })

@@ -1,4 +1,5 @@
 /** What callers do when they meet, each telling what it was answered. */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Ending } from "../../../src/domain/Attempt.ts"
@@ -132,3 +133,22 @@ export const clearsAttic: Move = tell(
   ({ slots }) => slots.clearAttic({ limit: 10 }),
   (count) => `clears ${count}`
 )
+
+/** One level for each minute that was waited. */
+export const lifts: Move = tell(
+  ({ store }) => store.lift({ step: Duration.minutes(1), limit: 10 }),
+  (lifted) => `lifts ${lifted}`
+)
+
+/** A whole walk for damage. */
+export const reconciles: Move = (caller) =>
+  Effect.gen(function* () {
+    let repaired = 0
+    let full = true
+    while (full) {
+      const page = yield* caller.store.reconcile({ limit: 10, crashBudget: 3 })
+      repaired += Object.values(page.repaired).reduce((sum, count) => sum + count, 0)
+      ;({ full } = page)
+    }
+    return `repairs ${repaired}`
+  })
