@@ -86,7 +86,7 @@ export const dispatch = Effect.fnUntraced(function* (
   const claims = { begun: 0, ended: 0 }
   const brinkFrom = Math.max(1, liveness.crashBudget - 1)
   const isOnBrink = ({ crashes }: Claimed) => crashes >= brinkFrom
-  const mostUnwritten = Math.max(1_000, 2 * [...settings.queues.values()].reduce((sum, each) => sum + each, 0))
+  const mostUnwritten = Math.max(2_000, 2 * [...settings.queues.values()].reduce((sum, each) => sum + each, 0))
 
   const notebook = new Notebook({ store, worker: () => worker })
   const publish = yield* publisher
