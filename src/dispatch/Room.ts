@@ -20,7 +20,7 @@ interface Held {
 }
 
 const moment = 50 // milliseconds: how much work is held ahead
-const most = 500 // jobs held ahead: what one claim is best at
+const most = 1_000 // jobs held ahead: while half of them begin and end, a claim brings the other half
 const sample = 10 // milliseconds: a rate of less says nothing
 
 export class Room {
@@ -33,6 +33,7 @@ export class Room {
   private ended = 0
   private rate = 0
   private sampledAt: number | undefined
+  private wanted = 0
 
   readonly queue: string
   readonly concurrency: number
@@ -46,7 +47,9 @@ export class Room {
   ask(now: number): Ask | undefined {
     if (!this.more) return undefined
     const limit = Math.max(0, this.free - this.held.length)
-    const ahead = Math.max(0, this.target(now) - Math.max(0, this.held.length - this.free))
+    const target = this.target(now)
+    const ahead = Math.max(0, target - Math.max(0, this.held.length - this.free))
+    if (limit === 0 && ahead * 2 < target) return undefined // nobody waits for it: few large claims cost less than many
     return limit + ahead === 0 ? undefined : { queue: this.queue, limit, ahead }
   }
 
@@ -54,7 +57,7 @@ export class Room {
   get worthAsking(): boolean {
     if (!this.more) return false
     const free = this.free - this.held.length
-    return this.running === 0 || free * 2 >= this.concurrency || (this.rate > 0 && this.held.length === 0)
+    return this.running === 0 || free * 2 >= this.concurrency || (this.rate > 0 && this.held.length * 2 <= this.wanted)
   }
 
   hold(claimed: Claimed, now: number): void {
@@ -108,6 +111,7 @@ export class Room {
       this.ended = 0
       this.sampledAt = now
     }
-    return Math.min(most, Math.floor(this.rate * moment))
+    this.wanted = Math.min(most, Math.floor(this.rate * moment))
+    return this.wanted
   }
 }
