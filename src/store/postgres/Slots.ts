@@ -139,20 +139,23 @@ export const slotsOn = (sql: PgClient, schema: string) => {
     )
     SELECT count(*)::int AS moved FROM moved`
 
-  const evacuate = Effect.fnUntraced(function* (slot: number, { limit }: { readonly limit: number }) {
+  /** Beginning behind a body, and telling the last one it looked at: what is over before it is not read again. */
+  const evacuateAfter = Effect.fnUntraced(function* (slot: number, limit: number, after: bigint) {
     const left = yield* sql.unsafe<{ readonly id: bigint; readonly ticket: bigint | null }>(
-      `SELECT id, ticket FROM ${schema}.job_${slot} AS body WHERE NOT EXISTS (
-        SELECT FROM ${schema}.attempt_end_${slot} AS done WHERE done.job = body.id AND done.final IS NOT NULL
-      ) ORDER BY id LIMIT $1`,
-      [limit]
+      `SELECT id, ticket FROM ${schema}.job_${slot} AS body
+       CROSS JOIN LATERAL (
+         SELECT EXISTS (SELECT FROM ${schema}.attempt_end_${slot} AS done WHERE done.job = body.id AND done.final IS NOT NULL) AS over OFFSET 0
+       ) told
+       WHERE id > $2 AND NOT over ORDER BY id LIMIT $1`,
+      [limit, after]
     )
-    if (left.length === 0) return 0
+    if (left.length === 0) return { moved: 0, last: undefined }
     const tickets = new Set(left.flatMap(({ ticket }) => ticket ?? []))
     const [row] = yield* sql.unsafe<{ readonly moved: number }>(evacuateStatement(slot), [
       int8s(left.map(({ id }) => id)),
       int8s([...tickets])
     ])
-    return row!.moved
+    return { moved: row!.moved, last: left.length < limit ? undefined : left.at(-1)!.id }
   })
 
   const clearAtticStatement = `
@@ -173,14 +176,16 @@ export const slotsOn = (sql: PgClient, schema: string) => {
       slot = 1 + floor(extract(epoch FROM clock_timestamp()) / extract(epoch FROM ring.period))::bigint % ring.slots AS current
     FROM ${schema}.ring CROSS JOIN generate_series(0, ring.slots) AS slot ORDER BY slot`
 
-  return Slots.of({
+  const slots = Slots.of({
     states: sql.unsafe<SlotState>(statesStatement),
     emptySlot,
     emptyShelf,
-    evacuate,
+    evacuate: (slot: number, { limit }: { readonly limit: number }) =>
+      Effect.map(evacuateAfter(slot, limit, 0n), ({ moved }) => moved),
     clearAttic: ({ limit }) =>
       Effect.map(sql.unsafe<{ readonly cleared: number }>(clearAtticStatement, [limit]), ([row]) => row!.cleared)
   })
+  return { ...slots, evacuateAfter }
 }
 
 const isLockTimeout = (error: SqlError) => error.reason._tag === "LockTimeoutError"

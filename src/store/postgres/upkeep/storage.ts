@@ -38,18 +38,25 @@ interface Found {
 
 const patience = { ripe: 1_000, young: 60_000 } as const // milliseconds; what is young is looked at for what leaves no history
 const share = 100 // a look is taken again after this many times what it took: a hundredth of one connection
-const batches = 10 // copied after one look: to count a slot again costs as much as to copy some of them
+const batches = 30 // copied after one look: to count a slot again costs as much as to copy some of them
 const few = 0.05 // of a slot: copying these is cheap beside what emptying it gives back
 const worthwhile = 262_144 // bytes of a shelf; below, a claim hardly notices what is dead in it
 
+interface Copied {
+  readonly moved: number
+  /** Where to go on. */
+  readonly last: bigint | undefined
+}
+
+const stopped: Copied = { moved: 0, last: undefined }
 const nothing: Reclaimed = { emptied: 0, evacuated: 0, cleared: 0, full: false }
 
 export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim" | "storage"> => {
-  const { clearAttic, emptyShelf, emptySlot, evacuate } = slotsOn(sql, schema)
+  const { clearAttic, emptyShelf, emptySlot, evacuateAfter } = slotsOn(sql, schema)
   const { ofShelf, ofSlot, readers } = reasons(sql, schema)
   const allowed = holdsTerm(sql, schema)
-  const underTerm = (move: Effect.Effect<number, SqlError>) =>
-    sql.withTransaction(Effect.flatMap(allowed, (is) => (is ? move : Effect.succeed(0))))
+  const underTerm = <A>(move: Effect.Effect<A, SqlError>, otherwise: A) =>
+    sql.withTransaction(Effect.flatMap(allowed, (is) => (is ? move : Effect.succeed(otherwise))))
 
   const size = (table: string, number: string) =>
     `pg_relation_size(format('${schema}.${table}_%s', ${number})::regclass)`
@@ -102,12 +109,13 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
       ripe &&
       (before.alive <= Math.max(limit, before.rows * few) || (closing && before.alive * 2 <= before.rows))
     let evacuated = 0
-    let full = worth
-    for (let batch = 0; full && batch < batches; batch++) {
-      const copied = yield* underTerm(evacuate(number, { limit }))
-      evacuated += copied
-      full = copied >= limit
+    let after: bigint | undefined = worth ? 0n : undefined
+    for (let batch = 0; after !== undefined && batch < batches; batch++) {
+      const { last, moved }: Copied = yield* underTerm(evacuateAfter(number, limit, after), stopped)
+      evacuated += moved
+      after = last
     }
+    const full = after !== undefined && evacuated > 0
     const alive = before.alive - evacuated
     const found = { rows: before.rows, alive, why: null, rest }
     if (evacuated > 0 && alive > 0) {
@@ -150,14 +158,15 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
     const left = { ...found, rows: tickets, alive: tickets }
     if (tickets > limit || tickets * 150 > bytes * few) return { ...left, why: yield* ofShelf(number, tickets) }
     const evacuated = yield* underTerm(
-      Effect.map(sql.unsafe<{ readonly moved: number }>(shelve(number), [limit]), ([moved]) => moved!.moved)
+      Effect.map(sql.unsafe<{ readonly moved: number }>(shelve(number), [limit]), ([moved]) => moved!.moved),
+      0
     )
     const emptied = (yield* emptyShelf(number)) === "emptied" ? 1 : 0
     return emptied === 1 ? { ...found, did: { evacuated, emptied } } : { ...left, did: { evacuated } }
   })
 
   const lookAtAttic = Effect.fnUntraced(function* (limit: number) {
-    const cleared = yield* underTerm(clearAttic({ limit }))
+    const cleared = yield* underTerm(clearAttic({ limit }), 0)
     const { alive, rows } = yield* count(0)
     const full = cleared === limit
     return { rows, alive, why: null, rest: full ? 0 : patience.young, did: { cleared, full } }
