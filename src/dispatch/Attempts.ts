@@ -15,7 +15,8 @@ import type { Publish } from "../JobEvents.ts"
 import type { AttemptEnd, Claimed, LeaseId, NewNote, Store, WorkerId } from "../store/Store.ts"
 import type { Outcome } from "./Outcomes.ts"
 import type { Memory } from "./remembering.ts"
-import { endingOf, type Reach, runAttempt } from "./runAttempt.ts"
+import { endingOf } from "./endings.ts"
+import { type Reach, runAttempt } from "./runAttempt.ts"
 
 /**
  * `released`: the worker gives it back; where somebody wants the job cancelled, the store then cancels it. `lost`: it is

@@ -115,7 +115,7 @@ const asked = Effect.fnUntraced(function* (flags: {
     return { kind, payload: flags.payload } satisfies Asked
   }
   const kind = yield* loadKind(flags.app.value, flags.kind)
-  const { faultOf } = yield* Effect.promise(() => import("../../dispatch/runAttempt.ts"))
+  const { faultOf } = yield* Effect.promise(() => import("../../dispatch/endings.ts"))
   const payload = yield* kind
     .decode(flags.payload, { version: kind.defaults.version })
     .pipe(Effect.mapError((error) => new InvalidPayload({ kind: kind.name, path: [], reason: faultOf(error) })))
