@@ -8,12 +8,23 @@ import { benchmarks } from "./benchmarks/index.ts"
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { short: { type: "boolean", default: false }, json: { type: "boolean", default: false } }
+  options: {
+    short: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    seconds: { type: "string" },
+    rate: { type: "string" },
+    svg: { type: "string" }
+  }
 })
 const chosen = benchmarks.find(({ name }) => name === positionals[0])
 
+const count = (name: string, value: string | undefined) => {
+  if (value === undefined || /^[1-9]\d*$/.test(value)) return value === undefined ? undefined : Number(value)
+  throw new Error(`--${name} is ${value}: it is a whole number from 1`)
+}
+
 const list = Effect.gen(function* () {
-  yield* Console.log("usage: scripts/bench <name> [--short] [--json]")
+  yield* Console.log("usage: scripts/bench <name> [--short] [--json], and what its line says")
   for (const { about, name } of benchmarks) yield* Console.log(`  ${name}  ${about}`)
   if (positionals.length > 0) process.exitCode = 64
 })
@@ -21,7 +32,12 @@ const list = Effect.gen(function* () {
 const run = (benchmark: (typeof benchmarks)[number]) =>
   Effect.scoped(
     Effect.gen(function* () {
-      const report = yield* benchmark.run({ short: values.short })
+      const report = yield* benchmark.run({
+        short: values.short,
+        seconds: count("seconds", values.seconds),
+        rate: count("rate", values.rate),
+        svg: values.svg
+      })
       yield* Console.log(values.json ? JSON.stringify(report, undefined, 2) : print(report))
     })
   )

@@ -6,7 +6,17 @@ export interface Benchmark {
   readonly name: string
   /** One line for the list. */
   readonly about: string
-  readonly run: (options: { readonly short: boolean }) => Effect.Effect<Report, unknown, Scope.Scope>
+  readonly run: (options: RunOptions) => Effect.Effect<Report, unknown, Scope.Scope>
+}
+
+/** Whoever can do nothing with one leaves it. */
+export interface RunOptions {
+  readonly short: boolean
+  readonly seconds?: number | undefined
+  /** Jobs a second. */
+  readonly rate?: number | undefined
+  /** The file to draw in. */
+  readonly svg?: string | undefined
 }
 
 export interface Report {
@@ -46,7 +56,7 @@ export const figure = (values: ReadonlyArray<number>): Figure => {
 const short = (value: number) => {
   if (value >= 100_000) return `${Math.round(value / 1_000)}k`
   if (value >= 10_000) return `${(value / 1_000).toFixed(1)}k`
-  return value >= 100 ? String(Math.round(value)) : value.toPrecision(2).replace(/\.0$/, "")
+  return value >= 99.5 ? String(Math.round(value)) : value.toPrecision(2).replace(/\.0$/, "")
 }
 
 const written = (cell: string | Figure) =>

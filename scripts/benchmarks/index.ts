@@ -5,5 +5,6 @@ import { drain } from "./drain.ts"
 import { enqueue } from "./enqueue.ts"
 import { isolation } from "./isolation.ts"
 import { latency } from "./latency.ts"
+import { pinned } from "./pinned.ts"
 
-export const benchmarks: ReadonlyArray<Benchmark> = [ceiling, enqueue, drain, latency, isolation]
+export const benchmarks: ReadonlyArray<Benchmark> = [ceiling, enqueue, drain, latency, isolation, pinned]

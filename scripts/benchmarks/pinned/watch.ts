@@ -1,0 +1,91 @@
+/** Times what a worker asks of its store, and reads from the server how large the tables are and how much is dead. */
+import type { PgConnection } from "@effect/sql-pg/PgConnection"
+import * as Effect from "effect/Effect"
+import type { Store } from "../../../src/store/Store.ts"
+
+export const families = ["job", "attempt_end", "ticket", "lease", "timed", "unique_key", "worker", "note"] as const
+
+export const calls = ["claim", "beat", "promote"] as const
+
+export type Call = (typeof calls)[number]
+
+/** Milliseconds of each call, as its caller saw them. */
+export class Stopwatch {
+  times: Record<Call, Array<number>> = { claim: [], beat: [], promote: [] }
+  /** Slots and shelves, since the start. */
+  emptied = 0
+
+  /** What was timed since the last time. */
+  take(): Record<Call, Array<number>> {
+    const taken = this.times
+    this.times = { claim: [], beat: [], promote: [] }
+    return taken
+  }
+
+  readonly over = (store: Store["Service"]): Store["Service"] => ({
+    ...store,
+    claim: (options) => this.timed("claim", store.claim(options)),
+    beat: (worker) => this.timed("beat", store.beat(worker)),
+    promote: (options) => this.timed("promote", store.promote(options)),
+    reclaim: (options) =>
+      Effect.tap(store.reclaim(options), ({ emptied }) => Effect.sync(() => (this.emptied += emptied)))
+  })
+
+  private timed<A, E>(call: Call, effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.suspend(() => {
+      const begin = performance.now()
+      return Effect.tap(effect, () => Effect.sync(() => this.times[call].push(performance.now() - begin)))
+    })
+  }
+}
+
+export interface Family {
+  readonly family: string
+  readonly dead: number
+  /** With indexes and TOAST. */
+  readonly bytes: number
+  readonly indexBytes: number
+  /** Entries that scans of its indexes returned, since the server began. */
+  readonly visited: number
+  /** Pages of tables and indexes, from memory or not, since the server began. */
+  readonly pages: number
+}
+
+const statement = `
+  SELECT regexp_replace(relname, '_[0-9]+$', '') AS family, sum(n_dead_tup)::float8 AS dead,
+    sum(pg_total_relation_size(relid))::float8 AS bytes, sum(pg_indexes_size(relid))::float8 AS "indexBytes",
+    coalesce(sum(visited), 0)::float8 AS visited,
+    sum(heap_blks_read + heap_blks_hit + coalesce(idx_blks_read + idx_blks_hit, 0))::float8 AS pages
+  FROM pg_stat_user_tables JOIN pg_statio_user_tables AS io USING (relid, schemaname, relname)
+  CROSS JOIN LATERAL (SELECT sum(idx_tup_read) AS visited FROM pg_stat_user_indexes AS index WHERE index.relid = io.relid) AS read
+  WHERE schemaname = 'lanekeeper' GROUP BY 1`
+
+/** What is not of a family that is watched is "other". */
+export const readFamilies = (connection: PgConnection) =>
+  Effect.map(connection.query(statement, [], false), ({ rows }) => {
+    const found = rows as unknown as ReadonlyArray<Family>
+    const add = (family: string, some: ReadonlyArray<Family>): Family => {
+      const sum = (value: Exclude<keyof Family, "family">) => some.reduce((all, one) => all + one[value], 0)
+      return {
+        family,
+        dead: sum("dead"),
+        bytes: sum("bytes"),
+        indexBytes: sum("indexBytes"),
+        visited: sum("visited"),
+        pages: sum("pages")
+      }
+    }
+    const isWatched = ({ family }: Family) => families.some((name) => name === family)
+    return [
+      ...families.map((name) =>
+        add(
+          name,
+          found.filter(({ family }) => family === name)
+        )
+      ),
+      add(
+        "other",
+        found.filter((one) => !isWatched(one))
+      )
+    ]
+  })
