@@ -8,6 +8,7 @@
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
@@ -39,7 +40,10 @@ const connects = Metric.counter("lanekeeper.listener.connects", {
 
 const longestSend = "5 seconds" // a connection that fell silent is given up: what it did not say costs a poll
 
-const moment = "5 millis" // notifications a listener can tell apart; well under what a claim takes
+// How long the next notifications are collected: four times what the last ones took, so that they are a fifth of one
+// connection's time at most, however busy the server is, and a quiet one is told at once.
+const rest = 4
+const longestRest = Duration.millis(5) // well under what a poll takes
 
 const beat = "" // as a notification: a queue has a name
 
@@ -95,14 +99,18 @@ const makePostgres = Effect.fnUntraced(function* ({ directUrl, schema }: Postgre
     const payloads = [...outstanding]
     outstanding.clear()
     if (payloads.length === 0) return
-    yield* sql.unsafe(`SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload`, [channel, texts(payloads)])
+    // A hint need not survive a crash: it does not wait for the disk.
+    yield* sql.unsafe(
+      `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, payload) FROM unnest($2::text[]) AS payload`,
+      [channel, texts(payloads)]
+    )
   }).pipe(Effect.timeoutOption(longestSend), Effect.ignore)
 
   // The first of a burst goes out at once, the rest together.
   yield* some.await.pipe(
     Effect.andThen(some.close),
-    Effect.andThen(send),
-    Effect.andThen(Effect.sleep(moment)),
+    Effect.andThen(Effect.timed(send)),
+    Effect.flatMap(([took]) => Effect.sleep(Duration.min(Duration.times(took, rest), longestRest))),
     Effect.forever,
     Effect.forkScoped
   )
