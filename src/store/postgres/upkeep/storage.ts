@@ -23,6 +23,8 @@ interface Piece {
   readonly current: boolean
   /** All that was written in its last turn is past retention. */
   readonly ripe: boolean
+  /** Milliseconds until it is. */
+  readonly ripens: number
   /** The ring comes round to it next. */
   readonly closing: boolean
 }
@@ -64,14 +66,15 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
     SELECT 'slot' AS piece, slot AS number, (${size("job", "slot")} + ${size("attempt_end", "slot")})::float8 AS bytes,
       slot = here AS current,
       slot > slots OR turns > 0 AND (turns - 1) * period + since > retention AS ripe,
+      (greatest(extract(epoch FROM retention - (turns - 1) * period - since), 0) * 1000)::float8 AS ripens,
       slot > slots OR turns = slots - 1 AS closing
     FROM ring CROSS JOIN generate_series(1, ${slots}) AS slot
     CROSS JOIN LATERAL (SELECT (here - slot + slots) % slots AS turns) back
     UNION ALL
-    SELECT 'shelf', shelf, ${size("ticket", "shelf")}::float8, shelf = on_shelf, true, true
+    SELECT 'shelf', shelf, ${size("ticket", "shelf")}::float8, shelf = on_shelf, true, 0, true
     FROM ring CROSS JOIN generate_series(0, ${shelves - 1}) AS shelf
     UNION ALL
-    SELECT 'attic', 0, (${size("job", "0")} + ${size("attempt_end", "0")})::float8, true, true, true`
+    SELECT 'attic', 0, (${size("job", "0")} + ${size("attempt_end", "0")})::float8, true, true, 0, true`
   const withRing = `
     WITH ring AS (
       SELECT slots::int, period, retention, 1 + (ticks % slots)::int AS here,
@@ -189,7 +192,8 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
       const began = yield* Clock.currentTimeMillis
       const { alive, did = {}, rest, rows, why } = yield* look(piece, limit)
       const took = (yield* Clock.currentTimeMillis) - began
-      const again = rest === 0 ? 0 : Math.max(rest, took * share * (piece.ripe ? 1 : 100))
+      const pause = Math.max(rest, took * share * (piece.ripe ? 1 : 100))
+      const again = rest === 0 ? 0 : piece.ripe ? pause : Math.min(pause, piece.ripens)
       yield* sql.unsafe(keep, [piece.piece, piece.number, again, rows, alive, why])
       all = {
         emptied: all.emptied + (did.emptied ?? 0),
