@@ -33,7 +33,7 @@ const brief: Plan = { rounds: 2, turns: 3, milliseconds: 80, buried: 100_000, wa
 
 const endless = 2 ** 31 - 1
 /** Jobs a second that no contender reaches: tables are filled for it. */
-const most = (batch: number) => (batch === 500 ? 150_000 : batch === 100 ? 75_000 : 20_000)
+const most = (batch: number) => (batch === 500 ? 300_000 : batch === 100 ? 200_000 : 60_000)
 
 interface Cell {
   readonly contender: string

@@ -157,6 +157,7 @@ layer(Filled.layer, { excludeTestServices: true, timeout: "60 seconds" })(
     it.effect("read no more under a pinned snapshot, however much was consumed under it [LK-D1]", () =>
       Effect.gen(function* () {
         const { database, early, open } = yield* Filled
+        const before = (yield* spend(early)).claimed.buffers
         const report = yield* database.connect
         yield* report.query("BEGIN ISOLATION LEVEL REPEATABLE READ")
         yield* report.query("SELECT count(*)::int FROM lanekeeper.queue")
@@ -168,6 +169,8 @@ layer(Filled.layer, { excludeTestServices: true, timeout: "60 seconds" })(
           // Claims walk over what was consumed until that has proved dear, and one in a second goes on to, beside them.
           const costs = yield* eventually(spend(session), ({ claimed }) => claimed.visited < consumed / 10)
           isLittle(costs)
+          // To look at each of what was consumed costs half as much again, and far more time than that.
+          assert.isAtMost(costs.claimed.buffers, 1.2 * before)
         }
         yield* report.query("COMMIT")
       })

@@ -30,29 +30,33 @@ const bodies = (schema: string) =>
         WHERE lease.slot = one_slot;`
   ).join("")
 
-/** The next tickets of a kind, in the order of the index. */
+/** The next tickets of a kind, in the order of the index. Of two lower bounds a scan begins at one, maybe the wrong one. */
 const next = (schema: string, where: string) => `(
                 SELECT ticket.id, ticket.turn, ticket.shelf, ticket.ctid AS spot, ticket.size, ticket.crashes FROM ${schema}.ticket
-                WHERE ticket.queue = queues[asked] AND ${where}
-                  AND (ticket.turn, ticket.id) > (after_turn, after_id) AND (ticket.crashes < brink OR room > 0)
+                WHERE ticket.queue = queues[asked] AND ${where} AND (ticket.crashes < brink OR room > 0)
                 ORDER BY ticket.queue, ticket.kind, ticket.turn, ticket.id LIMIT wanted OFFSET 0
               ) next`
 
 const fromStart = (schema: string) => `unnest(kinds) AS served (kind)
-              CROSS JOIN LATERAL ${next(schema, "ticket.kind = served.kind")}`
+              CROSS JOIN LATERAL ${next(schema, "ticket.kind = served.kind AND (ticket.turn, ticket.id) > (after_turn, after_id)")}`
 
 /** From each mark up to the next turn that is known, and from the start of each kind up to the first. */
 const fromMarks = (schema: string) => `(
-                SELECT kind, turn, mark, lead(turn, 1, 20) OVER (PARTITION BY kind ORDER BY turn, mark) AS end_turn FROM (
-                  SELECT kind, 0 AS turn, 0 AS mark FROM unnest(kinds) AS served (kind)
-                  UNION ALL
-                  SELECT kind, turn, mark FROM unnest(known_queues, known_kinds, known_turns, known_marks) AS known (queue, kind, turn, mark)
-                  WHERE queue = queues[asked] AND kind = ANY (kinds)
-                ) edge
+                SELECT kind, end_turn, CASE WHEN behind THEN after_turn ELSE turn END AS turn, CASE WHEN behind THEN after_id + 1 ELSE mark END AS mark
+                FROM (
+                  SELECT kind, turn, mark, (after_turn, after_id) >= (turn, mark) AS behind,
+                    lead(turn, 1, 20::smallint) OVER (PARTITION BY kind ORDER BY turn, mark) AS end_turn
+                  FROM (
+                    SELECT kind, 0::smallint AS turn, 0::bigint AS mark FROM unnest(kinds) AS served (kind)
+                    UNION ALL
+                    SELECT kind, turn, mark FROM unnest(known_queues, known_kinds, known_turns, known_marks) AS known (queue, kind, turn, mark)
+                    WHERE queue = queues[asked] AND kind = ANY (kinds)
+                  ) edge
+                ) reach
               ) stretch
               CROSS JOIN LATERAL ${next(
                 schema,
-                `ticket.kind = stretch.kind AND (ticket.turn, ticket.id) >= (stretch.turn::smallint, stretch.mark) AND ticket.turn < stretch.end_turn::smallint`
+                `ticket.kind = stretch.kind AND (ticket.turn, ticket.id) >= (stretch.turn, stretch.mark) AND ticket.turn < stretch.end_turn`
               )}`
 
 /** The tickets next in turn, with how many jobs of each begin at once. */
