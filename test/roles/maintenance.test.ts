@@ -122,8 +122,8 @@ describe("The maintenance role on PostgreSQL", () => {
       yield* eventually(connections, (names) => names.length > before)
       assert.isAtMost((yield* connections).length - before, 2)
       yield* Scope.close(scope, Exit.void)
-      yield* eventually(connections, (names) => names.includes("lanekeeper maintenance promote"))
-      assert.isAtMost((yield* connections).length, 5)
+      // The server lets go of those of the one that was closed in its own time.
+      yield* eventually(connections, (names) => names.includes("lanekeeper maintenance promote") && names.length <= 5)
     })
   )
 
