@@ -20,6 +20,8 @@ export interface Outcome extends AttemptEnd {
 
 const batch = 1_000 // one statement stays under ~30 ms
 
+const much = 250 // a second statement beside the first then costs less than waiting for it
+
 const again = Schedule.min([Schedule.exponential("50 millis", 2), Schedule.spaced("2 seconds")])
 
 /** Ends whose jobs a peer can take at once. */
@@ -39,6 +41,8 @@ export interface OutcomesOptions {
 
 export class Outcomes {
   private pending: Array<Outcome> = []
+  /** Those that are being written. */
+  private readonly sent = new Set<ReadonlyArray<Outcome>>()
   /** Grows when what is pending is dropped: what was being written then is not to be tried again. */
   private drops = 0
   private readonly some = Latch.makeUnsafe(false)
@@ -52,20 +56,21 @@ export class Outcomes {
   add(outcome: Outcome): void {
     this.pending.push(outcome)
     this.none.closeUnsafe()
-    this.some.openUnsafe()
+    this.tell()
   }
 
   get size(): number {
-    return this.pending.length
+    return [...this.sent].reduce((sum, { length }) => sum + length, this.pending.length)
   }
 
   get leases(): Iterable<LeaseId> {
-    return this.pending.map(({ lease }) => lease)
+    return [...this.sent, this.pending].flatMap((outcomes) => outcomes.map(({ lease }) => lease))
   }
 
   /** Nothing of this is this worker's to say any more. */
   drop(): void {
     this.pending = []
+    this.sent.clear()
     this.drops++
     this.none.openUnsafe()
   }
@@ -75,17 +80,32 @@ export class Outcomes {
     return this.none.await
   }
 
-  /** Writes for as long as it runs. */
-  readonly writing: Effect.Effect<never> = Effect.suspend(() => {
-    this.some.closeUnsafe()
-    return this.pending.length === 0 ? this.some.await : this.write(this.pending.slice(0, batch))
-  }).pipe(Effect.forever)
+  /** Writes for as long as it runs. Two at a time, if there is enough for both. */
+  get writing(): Effect.Effect<void> {
+    const one = Effect.suspend(() => {
+      this.some.closeUnsafe()
+      return this.isWorthWriting ? this.write() : this.some.await
+    })
+    return Effect.all([Effect.forever(one), Effect.forever(one)], { concurrency: 2, discard: true })
+  }
 
-  private readonly write = Effect.fnUntraced(function* (this: Outcomes, outcomes: ReadonlyArray<Outcome>) {
-    const { drops } = this
+  /** What ends while others are being written goes with the next, unless that is much. */
+  private get isWorthWriting(): boolean {
+    return this.pending.length >= (this.sent.size === 0 ? 1 : much)
+  }
+
+  private tell(): void {
+    if (this.isWorthWriting) this.some.openUnsafe()
+  }
+
+  private readonly write = Effect.fnUntraced(function* (this: Outcomes) {
+    const outcomes = this.pending.slice(0, batch)
+    this.pending = this.pending.slice(batch)
+    this.sent.add(outcomes)
     yield* this.finish(outcomes)
-    if (drops === this.drops) this.pending = this.pending.slice(outcomes.length)
-    if (this.pending.length === 0) this.none.openUnsafe()
+    this.sent.delete(outcomes)
+    if (this.size === 0) this.none.openUnsafe()
+    this.tell()
     this.options.onWritten()
   })
 
