@@ -171,6 +171,24 @@ describe("The lane slots in PostgreSQL", () => {
       assert.deepStrictEqual(yield* world.bodies, [])
     }))
 
+  test("looks at a young slot again when it is ripe, and not a minute later [LK-D1]", (world) =>
+    Effect.gen(function* () {
+      const [id] = yield* world.enqueue({})
+      yield* world.finishAll
+      // A period by which its slot is the one before the current, that goes on for five seconds at least.
+      yield* world.sql`
+        UPDATE lanekeeper.ring SET (period, retention) = (
+          SELECT p * interval '1 second', p * interval '1 second'
+          FROM generate_series(10, 40, 0.01) AS p CROSS JOIN (SELECT extract(epoch FROM clock_timestamp()) AS now) clock
+          WHERE floor(now / p)::bigint % slots = ${slotOf(id!)} % slots AND now % p < p - 5 LIMIT 1
+        )`
+      assert.deepInclude(yield* world.run, { rows: {}, error: null })
+      const looks = yield* world.sql<{ readonly rests: number }>`
+        SELECT extract(epoch FROM again_at - looked_at)::float8 AS rests FROM lanekeeper.look WHERE piece = 'slot' AND rows > 0`
+      assert.strictEqual(looks.length, 1)
+      assert.isAtMost(looks[0]!.rests, 40)
+    }))
+
   test("clears the attic of what is over there [LK-D1]", (world) =>
     Effect.gen(function* () {
       yield* world.sql`UPDATE lanekeeper.ring SET period = DEFAULT`
