@@ -1,5 +1,6 @@
 /** Lists the commands. Adding one is one file and one line here. */
 import * as Command from "effect/cli/Command"
+import { bench } from "./bench/index.ts"
 import { config } from "./config.ts"
 import { dead } from "./dead/index.ts"
 import { dev } from "./dev/index.ts"
@@ -18,7 +19,21 @@ import { workers } from "./workers.ts"
 
 const indented = (text: string) => text.replaceAll("\n", "\n  ")
 
-const commands = [dev, migrate, worker, maintenance, tick, jobs, queues, dead, workers, lanes, doctor, config] as const
+const commands = [
+  dev,
+  migrate,
+  worker,
+  maintenance,
+  tick,
+  jobs,
+  queues,
+  dead,
+  workers,
+  lanes,
+  doctor,
+  bench,
+  config
+] as const
 
 export const lanekeeper = Command.make("lanekeeper").pipe(
   Command.withDescription(`Durable background jobs on PostgreSQL\n\n  ${indented(table(rows))}`),

@@ -27,14 +27,18 @@ export const placeFlag = Flag.Literals("place", places).pipe(
   Flag.atLeast(0)
 )
 
-export const limitFlag = Flag.Int("limit").pipe(
-  Flag.withDescription("How many at most"),
-  Flag.filter(
-    (limit) => limit > 0 && limit <= 1_000,
-    (limit) => `${limit} is not from 1 to 1000`
-  ),
-  Flag.withDefault(20)
-)
+/** A whole number with bounds and a default, which its description tells. */
+export const countFlag = (name: string, meaning: string, most: number, fallback: number) =>
+  Flag.Int(name).pipe(
+    Flag.withDescription(`${meaning}; ${fallback} without it`),
+    Flag.filter(
+      (count) => count > 0 && count <= most,
+      (count) => `${count} is not from 1 to ${most}`
+    ),
+    Flag.withDefault(fallback)
+  )
+
+export const limitFlag = countFlag("limit", "How many at most", 1_000, 20)
 
 const idRule = (text: string) => `"${text}" is no id of a job: one looks like 3-1742`
 

@@ -170,6 +170,34 @@ export const DevSummary = Schema.Struct({
   lanes: Schema.Array(Schema.Struct({ lane: Schema.String, rows: Schema.Int, error: Nullable(Schema.String) }))
 })
 
+/** Milliseconds. `of100` is what 99 of 100 stay below; null where single times mean nothing, or a rate does. */
+export const Measure = Schema.Struct({
+  measure: Schema.Literals(["pickup", "enqueue", "enqueue-many", "run"]),
+  jobs: Schema.Int,
+  perSecond: Nullable(Schema.Int),
+  median: Nullable(Schema.Finite),
+  of100: Nullable(Schema.Finite),
+  longest: Nullable(Schema.Finite)
+})
+
+export const Bench = Schema.Struct({
+  server: Schema.Struct({
+    version: Schema.String,
+    fsync: Schema.String,
+    synchronousCommit: Schema.String,
+    roundTrip: Schema.Finite,
+    commit: Schema.Finite
+  }),
+  options: Schema.Struct({
+    jobs: Schema.Int,
+    seconds: Schema.Int,
+    concurrency: Schema.Int,
+    producers: Schema.Int,
+    payloadBytes: Schema.Int
+  }),
+  measures: Schema.Array(Measure)
+})
+
 export const Tick = Schema.Struct({
   ran: Schema.Array(
     Schema.Struct({
