@@ -3,10 +3,12 @@
  * The connections are opened when they are needed and closed with the scope.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import { closingInTime } from "./silence.ts"
@@ -22,10 +24,20 @@ export interface ConnectionBudget {
   readonly lockTimeout: Duration.Duration
 }
 
+type Open = (budget: ConnectionBudget) => Effect.Effect<Store["Service"], SqlError, Scope.Scope>
+
 export class StoreConnections extends Context.Service<
   StoreConnections,
-  { readonly open: (budget: ConnectionBudget) => Effect.Effect<Store["Service"], SqlError, Scope.Scope> }
+  {
+    readonly open: Open
+    /** Lets others read through a store that is open, for as long as the scope is and when `after` has passed. */
+    readonly lend: (store: Store["Service"], after?: Duration.Input) => Effect.Effect<void, never, Scope.Scope>
+    /** What was lent last, once it may be used. */
+    readonly lent: Effect.Effect<Option.Option<Store["Service"]>>
+  }
 >()("lanekeeper/StoreConnections") {
+  static readonly opening = (open: Open): StoreConnections["Service"] => ({ open, ...lending() })
+
   /** On the server of the app's own client. */
   static readonly layerPostgres = (options: { readonly schema?: string | undefined } = {}) =>
     Layer.effect(
@@ -39,16 +51,42 @@ export class StoreConnections extends Context.Service<
           )
           return yield* storeOn(Context.get(services, PgClient.PgClient), schema)
         })
-        return { open }
+        return StoreConnections.opening(open)
       })
     )
 
   /** The one store there is, for a store that has no connections. */
   static readonly layerShared = Layer.effect(
     this,
-    Effect.map(Store, (store) => ({ open: () => Effect.succeed(store) }))
+    Effect.map(Store, (store) => StoreConnections.opening(() => Effect.succeed(store)))
   )
 }
+
+const lending = () => {
+  const stores: Array<{ readonly store: Store["Service"]; readonly from: number }> = []
+  const lend = Effect.fnUntraced(function* (store: Store["Service"], after: Duration.Input = Duration.zero) {
+    const from = (yield* Clock.currentTimeMillis) + Duration.toMillis(Duration.fromInputUnsafe(after))
+    const entry = { store, from }
+    yield* Effect.acquireRelease(
+      Effect.sync(() => stores.push(entry)),
+      () => Effect.sync(() => stores.splice(stores.indexOf(entry), 1))
+    )
+  })
+  const lent = Effect.gen(function* () {
+    const last = stores.at(-1)
+    if (last === undefined) return Option.none()
+    const early = last.from - (yield* Clock.currentTimeMillis)
+    if (early > 0) yield* Effect.sleep(early)
+    return Option.some(last.store)
+  })
+  return { lend, lent }
+}
+
+/** A store for those who only look: on a connection that is open anyway, or else the process's own. */
+export const forLooking: Effect.Effect<Store["Service"], never, Store | StoreConnections> = Effect.gen(function* () {
+  const own = yield* Store
+  return Option.getOrElse(yield* (yield* StoreConnections).lent, () => own)
+})
 
 const settingsOf = (budget: ConnectionBudget, config: PgClient.PgClientConfig): PgClient.PgPoolConfig => ({
   applicationName: budget.name,

@@ -10,7 +10,7 @@ import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import { isMaintained, lastRun } from "./maintained.ts"
 import { places } from "./domain/Job.ts"
-import { StoreConnections } from "./StoreConnections.ts"
+import { forLooking, StoreConnections } from "./StoreConnections.ts"
 import { Store } from "./store/Store.ts"
 
 const moves = Metric.counter("lanekeeper.store.moves", {
@@ -60,7 +60,10 @@ export const layerMeasured = Layer.merge(
   Layer.effect(Store, Effect.map(Store, measured)),
   Layer.effect(
     StoreConnections,
-    Effect.map(StoreConnections, ({ open }) => ({ open: (budget) => Effect.map(open(budget), measured) }))
+    Effect.map(StoreConnections, (connections) => ({
+      ...connections,
+      open: (budget) => Effect.map(connections.open(budget), measured)
+    }))
   )
 )
 
@@ -81,9 +84,10 @@ const set = (metric: Metric.Gauge<number>, value: number, labels: Readonly<Recor
   Metric.update(Metric.withAttributes(metric, labels), value)
 
 /** Reads what anybody can tell of the whole, whatever its own role. A queue that is gone has depth 0 from then on. */
-export const makeObserver = Effect.map(Store, (store) => {
+export const makeObserver = Effect.map(Effect.context<Store | StoreConnections>(), (context) => {
   const known = new Set<string>()
   return Effect.gen(function* () {
+    const store = yield* Effect.provideContext(forLooking, context)
     const stats = yield* store.stats
     const queues = Option.match(stats, { onNone: () => [], onSome: (stats) => stats.queues })
     for (const queue of known) {

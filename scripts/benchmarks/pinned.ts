@@ -51,9 +51,12 @@ export const pinned: Benchmark = {
     const timed = Effect.map(Layer.build(Lanekeeper.layerPostgres()), (context) =>
       context.pipe(
         Context.add(Store, stopwatch.over(Context.get(context, Store))),
-        Context.add(StoreConnections, {
-          open: (budget) => Effect.map(Context.get(context, StoreConnections).open(budget), stopwatch.over)
-        })
+        Context.add(
+          StoreConnections,
+          StoreConnections.opening((budget) =>
+            Effect.map(Context.get(context, StoreConnections).open(budget), stopwatch.over)
+          )
+        )
       )
     )
     const ground = Layer.effectContext(timed).pipe(Layer.provide(PgClient.layer({ url, maxConnections: 4 })))

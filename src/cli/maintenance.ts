@@ -22,8 +22,7 @@ export const maintenance = Command.make(
     const { layerGround } = yield* Effect.promise(() => import("./ground.ts"))
     const ground = layerGround({ role: "maintenance", url, directUrl, schema, leadership })
     const running = yield* equipped(layerMaintenanceOnly(options), ground, options)
-    const observed = options.healthPort === undefined && options.otlpEndpoint === undefined ? 0 : 1
-    const connections = Effect.logInfo("Takes connections, at most", { leading: 5 + observed, following: 2 })
+    const connections = Effect.logInfo("Takes connections, at most", { leading: 5, following: 2 })
     return yield* serving(Effect.andThen(connections, Layer.launch(running)))
   })
 ).pipe(

@@ -64,7 +64,9 @@ export const dispatch = Effect.fnUntraced(function* (
   const wakeup = yield* Wakeup
   const clock = yield* Clock.Clock
   const statementTimeout = patienceOf(liveness.heartbeat)
-  const opened = yield* Effect.orDie((yield* StoreConnections).open({ ...budget, statementTimeout }))
+  const stores = yield* StoreConnections
+  const opened = yield* Effect.orDie(stores.open({ ...budget, statementTimeout }))
+  yield* stores.lend(opened) // handlers may hold all of the process's own
   const store = patient(opened, statementTimeout)
   const fork = yield* FiberSet.makeRuntime<never>()
   const now = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)

@@ -1,8 +1,8 @@
 /**
  * Serves what orchestrators and Prometheus ask of a role: whether it lives, whether it is ready, and its metrics.
  *
- * It lives as long as it answers. It is ready when its start is done and, while it leads, when the lanes users wait for
- * succeed in time: a follower is ready for the lead, and who leads late should be looked at.
+ * It lives as long as it answers. It is ready when its start is done, the database answers it and, while it leads, the
+ * lanes users wait for succeed in time: a follower is ready for the lead, and who leads late should be looked at.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Clock from "effect/Clock"
@@ -21,6 +21,7 @@ import { Runtime, type Status } from "../roles/Runtime.ts"
 import * as Settings from "../Settings.ts"
 import type { Term } from "../store/Store.ts"
 import { makeObserver } from "../Telemetry.ts"
+import { watchReach } from "./reach.ts"
 
 export interface HealthOptions {
   /** 0 takes a free one. */
@@ -63,19 +64,23 @@ const makeLate = () => {
   }
 }
 
+const delayed = (late: ReadonlyArray<string>) =>
+  late.length === 0 ? null : `It leads, and lanes are late (${late.join(", ")}): look for them in its log`
+
 const routes = Layer.unwrap(
   Effect.gen(function* () {
     const { status } = yield* Runtime
     const observe = yield* makeObserver
+    const { away } = yield* watchReach
     const lateOf = makeLate()
     const readiness = Effect.gen(function* () {
-      const seen = yield* status
-      const late = lateOf(seen, yield* Clock.currentTimeMillis)
-      const ready = seen.phase === "running" && late.length === 0
-      const term = Option.getOrNull(Option.map(seen.term, Number))
+      const { phase, ...seen } = yield* status
+      const late = lateOf({ phase, ...seen }, yield* Clock.currentTimeMillis)
+      const reason = phase !== "running" ? `It is ${phase}` : ((yield* away) ?? delayed(late))
+      const leading = Option.getOrNull(Option.map(seen.term, Number))
       return HttpServerResponse.jsonUnsafe(
-        { ready, phase: seen.phase, leading: term, late },
-        { status: ready ? 200 : 503 }
+        { ready: reason === null, reason, phase, leading, late },
+        { status: reason === null ? 200 : 503 }
       )
     })
     const metrics = Effect.gen(function* () {

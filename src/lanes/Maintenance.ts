@@ -40,6 +40,8 @@ export interface MaintenanceOptions extends LaneOptions {
   readonly grace?: Duration.Input | undefined
 }
 
+const lentAfter = "1 second" // what the process's own client has open is closed by then: a leader has five in all
+
 const keepRunsEvery = "5 seconds" // far more often than anybody looks, far less often than lanes run
 
 export class Maintenance extends Context.Service<
@@ -107,6 +109,7 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions, role: Rol
     const keeping = keep.pipe(Effect.delay(keepRunsEvery), Effect.repeat(Schedule.forever))
     const untold = Effect.andThen(Effect.raceFirst(keeping, Deferred.await(stopping)), keep)
     const besides = crew.name === "hygiene" ? untold : Effect.void
+    if (crew.name === "hygiene") yield* stores.lend(store, lentAfter)
     if (crew.name === "user-visible") presence.speakThrough(store)
     yield* Effect.all([loops, besides], { concurrency: 2 }).pipe(
       Effect.ensuring(Effect.sync(() => presence.speakThrough(own))),

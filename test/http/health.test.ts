@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Health from "../../src/http/health.ts"
 import { lanes } from "../../src/lanes/index.ts"
 import * as Lanekeeper from "../../src/Lanekeeper.ts"
@@ -17,7 +18,9 @@ import { layerMeasured } from "../../src/Telemetry.ts"
 import { job } from "../store/suiteWorld.ts"
 import { main, run, start } from "../support/processes.ts"
 import { eventually } from "../support/eventually.ts"
-import { enqueue, startWorker, test, untilSaid } from "../support/workers.ts"
+import { maintainerWith } from "../support/maintainer.ts"
+import { makeNetwork } from "../support/network.ts"
+import { enqueue, startWorker, test, untilSaid, workerApp } from "../support/workers.ts"
 import { TestDatabase } from "../support/TestDatabase.ts"
 
 const get = (url: string, path: string) =>
@@ -66,10 +69,11 @@ describe("Health", () => {
     Effect.gen(function* () {
       const { told, url } = yield* pretending
       assert.deepStrictEqual(yield* get(url, "/healthz"), { status: 200, body: "alive\n" })
-      const ready = { ready: true, phase: "running", leading: null, late: [] }
+      const ready = { ready: true, reason: null, phase: "running", leading: null, late: [] }
       assert.deepStrictEqual(yield* readiness(url), { status: 200, ...ready })
       told.phase = "stopping"
-      assert.deepStrictEqual(yield* readiness(url), { status: 503, ...ready, ready: false, phase: "stopping" })
+      const reason = "It is stopping"
+      assert.deepStrictEqual(yield* readiness(url), { status: 503, ...ready, ready: false, reason, phase: "stopping" })
       assert.strictEqual((yield* get(url, "/healthz")).status, 200)
       assert.strictEqual((yield* get(url, "/else")).status, 404)
     }).pipe(Effect.scoped)
@@ -82,6 +86,7 @@ describe("Health", () => {
       assert.deepStrictEqual(yield* readiness(url), {
         status: 200,
         ready: true,
+        reason: null,
         phase: "running",
         leading: 4,
         late: []
@@ -144,7 +149,7 @@ describe("lanekeeper maintenance", () => {
       const [, url] = /Serving health.*(http:\/\/127\.0\.0\.1:\d+)/.exec(
         said + (yield* running.says("Serving health"))
       )!
-      assert.match(said, /Takes connections, at most" leading=6 following=2/)
+      assert.match(said, /Takes connections, at most" leading=5 following=2/)
       assert.strictEqual((yield* get(url!, "/healthz")).status, 200)
       assert.strictEqual((yield* get(url!, "/readyz")).status, 200)
       assert.match((yield* get(url!, "/metrics")).body, /^lanekeeper_leader_leading [1-9]/m)
@@ -156,6 +161,76 @@ describe("lanekeeper maintenance", () => {
       yield* running.signal("SIGTERM")
       assert.strictEqual((yield* running.ended).code, 0)
     }).pipe(Effect.scoped, Effect.provide(TestDatabase.layer))
+  )
+})
+
+describe("lanekeeper maintenance, whose metrics are read all the time", () => {
+  test(
+    "needs five connections as leader and two as follower, and the server gives it no more [LK-K8] [LK-L2]",
+    Effect.gen(function* () {
+      const store = yield* Store
+      const maintain = Effect.fnUntraced(function* (connections: number) {
+        const env = {
+          DATABASE_URL: yield* maintainerWith(connections),
+          LANEKEEPER_HEALTH_PORT: "0",
+          LANEKEEPER_LANES: "stats=1 second,retention=1 second"
+        }
+        const running = yield* start(process.execPath, [main, "maintenance", "--log-level", "debug"], { env })
+        const [, url] = /(http:\/\/127\.0\.0\.1:\d+)/.exec(yield* running.says("Serving health"))!
+        yield* get(url!, "/metrics").pipe(Effect.repeat(Schedule.spaced("5 millis")), Effect.forkScoped)
+        return { running, url: url! }
+      })
+      const leader = yield* maintain(5)
+      yield* eventually(store.leader, ({ holder }) => Option.isSome(holder))
+      const follower = yield* maintain(2)
+      yield* enqueue("noop", 3)
+      const ran = Effect.map(store.laneRuns, (runs) => runs.map(({ lane }) => lane))
+      yield* eventually(ran, (lanes) =>
+        ["promote", "rescue-stale", "slots", "stats", "retention"].every((one) => lanes.includes(one))
+      )
+      for (const { running, url } of [leader, follower]) {
+        const { body } = yield* eventually(get(url, "/metrics"), ({ body }) =>
+          /^lanekeeper_queue_depth\{.*place="ready".*\} 3$/m.test(body)
+        )
+        assert.match(body, /^lanekeeper_queue_oldest\{.*queue="default".*\} \d+/m)
+        assert.match(body, /^lanekeeper_leader_leading [1-9]/m)
+        assert.notMatch(yield* running.said, /too many connections|was not observed|failed/)
+      }
+      const { body } = yield* get(leader.url, "/metrics")
+      assert.match(body, /^lanekeeper_lane_runs\{.*lane="stats".*result="succeeded".*\} \d+$/m)
+    })
+  )
+})
+
+/** A role behind a network of its own, and where it tells of its health. */
+const behind = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
+  const network = yield* makeNetwork((yield* TestDatabase).url)
+  const env = { DATABASE_URL: network.url, LANEKEEPER_HEALTH_PORT: "0" }
+  const running = yield* start(process.execPath, [main, ...args], { env })
+  const [, url] = /(http:\/\/127\.0\.0\.1:\d+)/.exec(yield* running.says("Serving health"))!
+  return { ...network, url: url! }
+})
+
+describe("The roles that serve", () => {
+  test(
+    "are not ready while their database is away, say so, and are ready again by themselves [LK-K6] [LK-F8]",
+    Effect.gen(function* () {
+      const leader = yield* behind("maintenance")
+      const store = yield* Store
+      yield* eventually(store.leader, ({ holder }) => Option.isSome(holder))
+      const roles = [leader, yield* behind("maintenance"), yield* behind("worker", "--app", workerApp)]
+      const each = (status: number) =>
+        Effect.forEach(roles, ({ url }) => eventually(readiness(url), (told) => told["status"] === status), {
+          concurrency: 3
+        })
+      yield* each(200)
+      yield* Effect.forEach(roles, ({ cut }) => cut)
+      for (const { late, reason } of yield* each(503)) {
+        assert.match(String(reason), /^The database has not answered for \d+ s \(.+\): see that it runs/, String(late))
+      }
+      yield* Effect.forEach(roles, ({ mend }) => mend)
+      yield* each(200)
+    })
   )
 })
 

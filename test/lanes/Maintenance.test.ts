@@ -41,14 +41,12 @@ const watched = Layer.effect(
     const calls = yield* Calls
     const told = (name: string) =>
       Effect.flatMap(UnderTerm, (term) => Ref.update(calls, (all) => [...all, { name, term }]))
-    return {
-      open: () =>
-        Effect.succeed({
-          ...store,
-          promote: (options) => Effect.andThen(told("promote"), store.promote(options)),
-          watch: (options) => Effect.andThen(told("watch"), store.watch(options))
-        } satisfies Store["Service"])
+    const telling: Store["Service"] = {
+      ...store,
+      promote: (options) => Effect.andThen(told("promote"), store.promote(options)),
+      watch: (options) => Effect.andThen(told("watch"), store.watch(options))
     }
+    return StoreConnections.opening(() => Effect.succeed(telling))
   })
 )
 
@@ -401,7 +399,12 @@ describe("Maintenance", () => {
       })
       const layer = Maintenance.layer().pipe(
         Layer.provide(LeaderElection.layerLease()),
-        Layer.provide(Layer.succeed(StoreConnections, { open: () => Effect.succeed(counting) }))
+        Layer.provide(
+          Layer.succeed(
+            StoreConnections,
+            StoreConnections.opening(() => Effect.succeed(counting))
+          )
+        )
       )
       const { run } = Context.get(yield* Layer.build(layer), Maintenance)
       yield* Effect.forkScoped(run(yield* Deferred.make<void>()))
@@ -421,7 +424,7 @@ describe("Maintenance", () => {
         Effect.flatMap(Ref.getAndSet(dies, false), (now) => (now ? Effect.die(new Error("no")) : Effect.succeed(store)))
       const layer = Maintenance.layer().pipe(
         Layer.provide(LeaderElection.layerLease()),
-        Layer.provide(Layer.succeed(StoreConnections, { open })),
+        Layer.provide(Layer.succeed(StoreConnections, StoreConnections.opening(open))),
         Layer.provide(Layer.succeed(Wakeup, wakeup))
       )
       const { run } = Context.get(yield* Layer.build(layer), Maintenance)
@@ -440,7 +443,12 @@ describe("Maintenance", () => {
     const store = { ...(yield* Store), promote }
     const layer = Maintenance.layer(options).pipe(
       Layer.provideMerge(LeaderElection.layerLease()),
-      Layer.provide(Layer.succeed(StoreConnections, { open: () => Effect.succeed(store) }))
+      Layer.provide(
+        Layer.succeed(
+          StoreConnections,
+          StoreConnections.opening(() => Effect.succeed(store))
+        )
+      )
     )
     const services = yield* Layer.build(layer)
     const stopping = yield* Deferred.make<void>()

@@ -20,39 +20,15 @@ import { layerMaintenanceOnly } from "../../src/roles/maintenance.ts"
 import { Runtime } from "../../src/roles/Runtime.ts"
 import { layerPostgres } from "../../src/store/postgres/index.ts"
 import * as Migrations from "../../src/store/postgres/Migrations.ts"
-import * as Roles from "../../src/store/postgres/Roles.ts"
-import { SchemaName } from "../../src/store/postgres/SchemaName.ts"
 import { Store } from "../../src/store/Store.ts"
 import { StoreConnections } from "../../src/StoreConnections.ts"
 import { dueEverywhere } from "../lanes/suite.ts"
 import { elapse } from "../store/suitePostgres.ts"
 import { completed, makeWorld } from "../store/suiteWorld.ts"
 import { eventually } from "../support/eventually.ts"
+import { maintainer } from "../support/maintainer.ts"
 import { quietly } from "../support/quietly.ts"
-import { randomName, TestDatabase, urlTo } from "../support/TestDatabase.ts"
-
-const password = "only-for-tests"
-
-/** A login that is a member of the maintenance group role and of nothing else. */
-const maintainer = Effect.gen(function* () {
-  const sql = yield* PgClient.PgClient
-  const { name } = yield* TestDatabase
-  const schema = SchemaName.make("lanekeeper")
-  const made = yield* Roles.make({ schema })
-  const login = randomName("maintainer")
-  yield* sql.unsafe(`CREATE ROLE "${login}" LOGIN PASSWORD '${password}'`)
-  yield* sql.unsafe(`GRANT "${Roles.roleName(schema, "maintenance")}" TO "${login}"`)
-  yield* Effect.addFinalizer(() =>
-    // The group roles belong to the server and may be another run's too: only what this database gave them is taken.
-    Effect.orDie(
-      Effect.andThen(
-        sql.unsafe(`DROP OWNED BY ${[...made, login].map((role) => `"${role}"`).join(", ")}`),
-        sql.unsafe(`DROP ROLE "${login}"`)
-      )
-    )
-  )
-  return urlTo(name, { user: login, password })
-})
+import { TestDatabase, urlTo } from "../support/TestDatabase.ts"
 
 const ground = (url: string) =>
   Lanekeeper.layerPostgres().pipe(
