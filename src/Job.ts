@@ -19,6 +19,7 @@ import * as Backoff from "./domain/Backoff.ts"
 import type { Details } from "./domain/Details.ts"
 import type { FollowUp as StoredFollowUp, FollowUps } from "./domain/Event.ts"
 import type { JobId } from "./domain/Job.ts"
+import { millis } from "./domain/millis.ts"
 import type { EnqueueError } from "./EnqueueError.ts"
 import {
   type Defaults,
@@ -282,7 +283,7 @@ const followUpOf = ({ defaults, name }: FollowUpKind): StoredFollowUp => {
     kind: name,
     queue,
     priority,
-    ...(deadline === undefined ? {} : { deadlineMs: Math.ceil(Duration.toMillis(deadline)) }),
+    ...(deadline === undefined ? {} : { deadlineMs: millis(deadline) }),
     ...(Object.keys(details).length === 0 ? {} : { details: { ...details } })
   }
 }

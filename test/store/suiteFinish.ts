@@ -1,4 +1,5 @@
 import { assert } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Ending } from "../../src/domain/Attempt.ts"
@@ -51,6 +52,21 @@ export const endings = (test: Test): void => {
         assert.deepStrictEqual(yield* show(id), view)
       }))
   }
+
+  test("puts off for ever what should not come back by itself, and can show and move it [LK-G5] [LK-H1]", (world) =>
+    Effect.gen(function* () {
+      const { elapse, isAt, running, show, store } = world
+      const snoozed = yield* running()
+      assert.strictEqual(yield* snoozed.end({ _tag: "Snoozed", for: Duration.infinity }), "accepted")
+      const waits = yield* running()
+      yield* waits.end({ _tag: "Parked", token: "token", expiresIn: Duration.infinity, onExpiry: "retry" })
+      yield* elapse(hours(1_000_000))
+      assert.strictEqual((yield* store.promote({ limit: 10 })).ready, 0)
+      assert.strictEqual((yield* store.expireWaits({ limit: 10 })).ready, 0)
+      for (const { id } of [snoozed, waits]) assert.isTrue(Option.isSome((yield* show(id)).due))
+      assert.isTrue((yield* store.runNow(snoozed.id)).moved)
+      yield* isAt("ready", snoozed.id)
+    }))
 
   test("refuses an outcome from another worker, another lease or another attempt, and changes nothing [LK-G1]", (world) =>
     Effect.gen(function* () {

@@ -41,6 +41,7 @@ export const reads = (test: Test): void => {
         if (unknown === id) continue
         assert.deepStrictEqual(yield* store.place(unknown), Option.none())
         assert.deepStrictEqual(yield* store.show(unknown), Option.none())
+        assert.deepStrictEqual(yield* store.cancel(unknown, "x"), { moved: false, place: Option.none() })
       }
     }))
 

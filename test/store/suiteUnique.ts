@@ -125,6 +125,15 @@ export const uniques = (test: Test): void => {
       yield* isAt("cancelled", first!.id)
     }))
 
+  test("merges no payloads that have no fields: the next job has its own [LK-E5]", ({ show, store }) =>
+    Effect.gen(function* () {
+      const merge = (payload: unknown) => under("a", { onConflict: "merge" }, { payload })
+      for (const payload of [{ a: 1 }, [1], 7, null]) {
+        const [merged] = yield* store.enqueueUnique([merge(payload)])
+        assert.deepStrictEqual((yield* show(merged!.id)).payload, payload)
+      }
+    }))
+
   test("decides within one call as over several [LK-E5]", ({ store }) =>
     Effect.gen(function* () {
       const results = yield* store.enqueueUnique([

@@ -1,8 +1,8 @@
 /** – → ready or scheduled. */
 import { storable } from "../../domain/json.ts"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import { type JobId, makeId } from "../../domain/Job.ts"
+import { millis } from "../../domain/millis.ts"
 import type { NewJob } from "../Store.ts"
 import { type Contents, type Job, put, type Time } from "./Contents.ts"
 
@@ -17,7 +17,7 @@ export const enqueue = (contents: Contents, now: Time, newJobs: ReadonlyArray<Ne
       payload: storable(newJob.payload),
       details: storable(newJob.details),
       enqueuedAt: now,
-      deadline: newJob.deadline && Duration.toMillis(newJob.deadline),
+      deadline: newJob.deadline && millis(newJob.deadline),
       queue: newJob.queue,
       priority: newJob.priority,
       pointer: { place: "scheduled", runAt },
@@ -45,5 +45,5 @@ export const enqueue = (contents: Contents, now: Time, newJobs: ReadonlyArray<Ne
 
 export const dueTime = ({ runAt, runIn }: NewJob, now: Time): Time => {
   if (runAt !== undefined) return DateTime.toEpochMillis(runAt)
-  return runIn === undefined ? now : now + Duration.toMillis(runIn)
+  return runIn === undefined ? now : now + millis(runIn)
 }

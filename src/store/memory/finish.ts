@@ -1,8 +1,8 @@
 /** running → wherever each ending leads. */
 import { storable } from "../../domain/json.ts"
-import * as Duration from "effect/Duration"
 import type { Acceptance, Ending, EndState } from "../../domain/Attempt.ts"
 import type { Place } from "../../domain/Job.ts"
+import { millis } from "../../domain/millis.ts"
 import type { AttemptEnd, WorkerId } from "../Store.ts"
 import { eventOf, isTold, toldOf } from "../told.ts"
 import { bury, tell } from "./events.ts"
@@ -66,11 +66,11 @@ const follow = (contents: Contents, now: Time, job: Job, ending: Ending): Place 
     case "Completed":
       return put(contents, job, { place: "completed" })
     case "Failed":
-      return putDelayed(contents, job, now, Duration.toMillis(ending.retryIn))
+      return putDelayed(contents, job, now, millis(ending.retryIn))
     case "Snoozed":
-      return putDelayed(contents, job, now, Duration.toMillis(ending.for))
+      return putDelayed(contents, job, now, millis(ending.for))
     case "Parked": {
-      const expiresAt = now + Duration.toMillis(ending.expiresIn)
+      const expiresAt = now + millis(ending.expiresIn)
       return put(contents, job, { place: "waiting", token: ending.token, expiresAt, onExpiry: ending.onExpiry })
     }
     case "Released":

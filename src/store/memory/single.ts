@@ -1,7 +1,8 @@
 /** The moves of one job, asked for from outside. */
 import { storable } from "../../domain/json.ts"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import type { JobId } from "../../domain/Job.ts"
+import { millis } from "../../domain/millis.ts"
 import type { MoveResult, Resumption } from "../Store.ts"
 import {
   byNumber,
@@ -22,7 +23,7 @@ export const resume = (contents: Contents, now: Time, token: string, how: Resump
     switch (how._tag) {
       case "Resumed":
         writeOutside(job, { state: "resumed", output: storable(how.value) })
-        return putDelayed(contents, job, now, how.in === undefined ? 0 : Duration.toMillis(how.in))
+        return putDelayed(contents, job, now, how.in === undefined ? 0 : millis(how.in))
       case "Completed":
         writeOutside(job, { state: "completed", output: storable(how.output) })
         return put(contents, job, { place: "completed" })
@@ -61,7 +62,7 @@ export const runNow = (contents: Contents, _now: Time, id: JobId): MoveResult =>
 
 export const postpone = (contents: Contents, now: Time, id: JobId, to: Duration.Duration): MoveResult =>
   moveOne(contents.jobs.get(id), ["scheduled"], (job) =>
-    put(contents, job, { place: "scheduled", runAt: now + Duration.toMillis(to) })
+    put(contents, job, { place: "scheduled", runAt: now + millis(to) })
   )
 
 export const reassign = (

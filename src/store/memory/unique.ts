@@ -1,6 +1,6 @@
 /** – → ready or scheduled, unless the last job under the key stands where it counts. */
 import { storable } from "../../domain/json.ts"
-import * as Duration from "effect/Duration"
+import { millis } from "../../domain/millis.ts"
 import * as Option from "effect/Option"
 import type { Enqueued, NewJob, Uniqueness } from "../Store.ts"
 import { type Contents, type Job, put, type Time, writeOutside } from "./Contents.ts"
@@ -33,16 +33,20 @@ const enqueueOne = (contents: Contents, now: Time, newJob: UniqueJob): Enqueued 
     case "merge": {
       const gaveWay = stop(contents, there, "merged into the next one under its key")
       if (!gaveWay) return enter(newJob, "replaced")
-      const payload = { ...Object(there.payload), ...Object(storable(newJob.payload)) }
-      return enter({ ...newJob, payload }, "merged")
+      const payload = storable(newJob.payload)
+      const both = hasFields(there.payload) && hasFields(payload) ? { ...there.payload, ...payload } : payload
+      return enter({ ...newJob, payload: both }, "merged")
     }
   }
 }
 
+const hasFields = (payload: unknown): payload is object =>
+  typeof payload === "object" && payload !== null && !Array.isArray(payload)
+
 const inTheWay = (contents: Contents, now: Time, unique: Uniqueness, id: Job["id"] | undefined): Job | undefined => {
   const job = id === undefined ? undefined : contents.jobs.get(id)
   if (job === undefined || !unique.places.includes(job.pointer.place)) return undefined
-  const recent = unique.period === undefined || job.enqueuedAt + Duration.toMillis(unique.period) > now
+  const recent = unique.period === undefined || job.enqueuedAt + millis(unique.period) > now
   return recent ? job : undefined
 }
 

@@ -1,16 +1,16 @@
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type JobId, makeId } from "../../domain/Job.ts"
+import { millis } from "../../domain/millis.ts"
 import type { Enqueued, NewJob, Store, Uniqueness } from "../Store.ts"
 import { int2s, int8s, jsons, texts, times } from "./parameters.ts"
 
 type Enqueueing = "enqueue" | "enqueueUnique" | "atomically" | "afterCommit"
 
-const milliseconds = (duration: Duration.Duration | undefined) =>
-  duration === undefined ? null : Math.ceil(Duration.toMillis(duration))
+const milliseconds = (duration: Duration.Duration | undefined) => (duration === undefined ? null : millis(duration))
 
 /** The arrays both functions begin with. */
 const columns = (jobs: ReadonlyArray<NewJob>) => [

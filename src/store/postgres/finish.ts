@@ -6,6 +6,7 @@ import type { Acceptance, Ending, EndState } from "../../domain/Attempt.ts"
 import { eventOf, isTold, toldOf } from "../told.ts"
 import { numberOf, slotOf } from "../../domain/Job.ts"
 import { storableText } from "../../domain/json.ts"
+import { millis } from "../../domain/millis.ts"
 import type { AttemptEnd, Store, WorkerId } from "../Store.ts"
 import type { OpenLeases } from "./OpenLeases.ts"
 import { int2s, int4s, int8s, jsons, texts } from "./parameters.ts"
@@ -98,7 +99,7 @@ export const finishing = (sql: PgClient, schema: string, open: OpenLeases): Pick
       int4s(ends.map(({ ran }) => Math.min(Math.round(Duration.toMillis(ran)), longest))),
       texts(said.map(({ state }) => state)),
       texts(said.map(({ next }) => next)),
-      int8s(said.map((one) => (one.in === undefined ? null : Math.ceil(Duration.toMillis(one.in))))),
+      int8s(said.map((one) => (one.in === undefined ? null : millis(one.in)))),
       texts(said.map(({ reason }) => (reason === undefined ? null : storableText(reason)))),
       jsons(said.map(({ error }) => error)),
       jsons(said.map(({ output }) => output)),

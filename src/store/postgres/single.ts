@@ -5,13 +5,15 @@
  * job has come to where it could be moved from, tries again.
  */
 import type { PgClient } from "@effect/sql-pg/PgClient"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { EndState } from "../../domain/Attempt.ts"
 import { type JobId, makeId, numberOf, type Place, slotOf } from "../../domain/Job.ts"
 import { storableText } from "../../domain/json.ts"
+import { millis } from "../../domain/millis.ts"
 import type { MoveResult, Resumption, Store } from "../Store.ts"
+import { slots } from "./migrations/jobs/tables.ts"
 import { json, texts } from "./parameters.ts"
 import { pointers } from "./pointers.ts"
 
@@ -43,6 +45,7 @@ export const single = (
     statement: string,
     parameters: ReadonlyArray<unknown>
   ) {
+    if (slotOf(id) > slots) return { moved: false, place: Option.none() } satisfies MoveResult
     while (true) {
       const rows = yield* sql.unsafe(statement, [numberOf(id), slotOf(id), texts(from), ...parameters])
       if (rows.length > 0) return { moved: true, place: Option.some(to) } satisfies MoveResult
@@ -69,7 +72,7 @@ export const single = (
     SELECT job FROM written CROSS JOIN (SELECT count(*) FROM buried) done`
 
   const write = (id: JobId, from: ReadonlyArray<Place>, line: Line) => {
-    const wait = line.in === undefined ? 0 : Math.ceil(Duration.toMillis(line.in))
+    const wait = line.in === undefined ? 0 : millis(line.in)
     return move(id, from, line.final ?? (wait > 0 ? "scheduled" : "ready"), writeStatement, [
       line.state,
       line.final ?? null,
@@ -149,7 +152,7 @@ export const single = (
     redrive,
     setAside: (id, reason) => write(id, notStarted, { state: "set aside", final: "dead", reason }),
     runNow: (id) => move(id, ["scheduled"], "ready", runNowStatement, []),
-    postpone: (id, to) => move(id, ["scheduled"], "scheduled", postponeStatement, [Math.ceil(Duration.toMillis(to))]),
+    postpone: (id, to) => move(id, ["scheduled"], "scheduled", postponeStatement, [millis(to)]),
     reassign: (id, to) => move(id, ["ready"], "ready", reassignStatement, [to.priority ?? null, to.queue ?? null]),
     purge: (id) =>
       Effect.map(

@@ -57,7 +57,8 @@ layer(layerPostgres().pipe(Layer.provideMerge(TestDatabase.layer)), { excludeTes
     Effect.gen(function* () {
       const refused = (parameters: string) =>
         Effect.map(Effect.flip(enqueue(parameters)), (error: SqlError) => (error.reason.cause as Error).message)
-      assert.match(yield* refused(`''`), /^kind is empty/)
+      assert.match(yield* refused(`''`), /^kind is "": a kind has a name/)
+      assert.match(yield* refused(`repeat('x', 257), delay => '1 hour'`), /a name of at most 256 bytes$/)
       assert.match(yield* refused(`'mail', queue => ' '`), /^queue is " ": a queue has a name/)
       assert.match(yield* refused(`'mail', priority => 10`), /^priority is 10: it goes from 0, first, to 9, last/)
       assert.match(yield* refused(`'mail', delay => '1 hour', run_at => now()`), /^delay and run_at are both given/)
@@ -69,6 +70,29 @@ layer(layerPostgres().pipe(Layer.provideMerge(TestDatabase.layer)), { excludeTes
       assert.match(yield* refused(`'mail', unique_key => 'k', on_conflict => 'debounce'`), /^debounce needs a delay/)
       assert.match(yield* refused(`'mail', to_jsonb(repeat('x', 1048576))`), /^the payload has 1048578 bytes/)
     })
+  )
+
+  it.effect(
+    "takes a length of time that no date can be put off by as the longest there is: nobody's claim fails for it [LK-E4]",
+    () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const worker = yield* store.register("worker")
+        yield* enqueue(`'long', deadline => '10000000 years', queue => 'long'`)
+        yield* store.enqueue([job({ kind: "long", queue: "long", deadline: Duration.days(1e12) })])
+        yield* store.enqueue([job({ kind: "long", queue: "long" })])
+        const { jobs } = yield* store.claim({ worker, kinds: ["long"], queues: [{ queue: "long", limit: 10 }] })
+        assert.lengthOf(jobs, 3)
+
+        yield* enqueue(`'far', run_at => 'infinity', queue => 'far'`)
+        yield* enqueue(`'far', delay => '200000 years', queue => 'far'`)
+        yield* store.enqueue([job({ queue: "far", runIn: Duration.days(1e12) })])
+        const views = yield* store.page({ place: "scheduled", queue: "far", limit: 10 })
+        assert.lengthOf(
+          views.filter(({ due }) => Option.isSome(due)),
+          3
+        )
+      })
   )
 
   it.effect("from a trigger: with the row that fired it, or not at all [LK-E1]", () =>

@@ -35,7 +35,7 @@ export const tables = (schema: string): ReadonlyArray<string> => [
   `CREATE DOMAIN ${schema}.priority AS smallint CHECK (VALUE BETWEEN 0 AND 9)`,
   `CREATE DOMAIN ${schema}.tally AS int CHECK (VALUE >= 0)`,
   `CREATE DOMAIN ${schema}.size AS int CHECK (VALUE > 0)`,
-  `CREATE DOMAIN ${schema}.milliseconds AS bigint CHECK (VALUE > 0)`,
+  `CREATE DOMAIN ${schema}.milliseconds AS bigint CHECK (VALUE BETWEEN 1 AND 1000000000000000)`,
   `CREATE DOMAIN ${schema}.numbers AS int8multirange CHECK (NOT isempty(VALUE))`,
   `CREATE DOMAIN ${schema}.end_state AS text COLLATE "C" CHECK (VALUE IN ('completed', 'failed', 'snoozed', 'parked', 'released', 'died', 'cancelled', 'rescued', 'resumed', 'expired', 'set aside', 'repaired', 'moved'))`,
   `CREATE DOMAIN ${schema}.final_place AS text COLLATE "C" CHECK (VALUE IN ('completed', 'cancelled', 'dead', 'moved', 'revived'))`,

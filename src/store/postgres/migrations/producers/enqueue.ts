@@ -19,14 +19,16 @@ CREATE FUNCTION ${schema}.enqueue(
 ) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   given_details jsonb := nullif(jsonb_strip_nulls(jsonb_build_object('maxAttempts', max_attempts, 'tags', tags, 'metadata', metadata)), '{}');
-  deadline_ms bigint := ceil(extract(epoch FROM deadline) * 1000);
-  delay_ms bigint := ceil(extract(epoch FROM delay) * 1000);
+  -- For ever is some 30,000 years: what is longer could not be added to a time by whoever claims the job.
+  deadline_ms bigint := CASE WHEN deadline IS NOT NULL THEN least(ceil(extract(epoch FROM deadline) * 1000), 1e15) END;
+  delay_ms bigint := CASE WHEN delay IS NOT NULL THEN least(ceil(extract(epoch FROM delay) * 1000), 1e15) END;
+  due timestamptz := CASE WHEN run_at IS NOT NULL THEN least(run_at, clock_timestamp() + interval '30000 years') END;
   number bigint;
   home smallint;
 BEGIN
-  IF coalesce(btrim(kind), '') = '' THEN
-    RAISE EXCEPTION 'kind is empty: name the kind of job' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF coalesce(btrim(queue), '') = '' OR octet_length(queue) > 256 THEN
+  IF coalesce(kind, '') !~ '[^[:space:]]' OR octet_length(kind) > 256 THEN
+    RAISE EXCEPTION 'kind is "%": a kind has a name of at most 256 bytes', kind USING ERRCODE = 'invalid_parameter_value';
+  ELSIF coalesce(queue, '') !~ '[^[:space:]]' OR octet_length(queue) > 256 THEN
     RAISE EXCEPTION 'queue is "%": a queue has a name of at most 256 bytes', queue USING ERRCODE = 'invalid_parameter_value';
   ELSIF priority IS NULL OR priority NOT BETWEEN 0 AND 9 THEN
     RAISE EXCEPTION 'priority is %: it goes from 0, first, to 9, last', priority USING ERRCODE = 'invalid_parameter_value';
@@ -36,7 +38,7 @@ BEGIN
     RAISE EXCEPTION 'deadline is %: it is a time to come, counted from each claim', deadline USING ERRCODE = 'invalid_parameter_value';
   ELSIF max_attempts < 1 THEN
     RAISE EXCEPTION 'max_attempts is %: at least one attempt is made', max_attempts USING ERRCODE = 'invalid_parameter_value';
-  ELSIF unique_key IS NOT NULL AND (btrim(unique_key) = '' OR octet_length(unique_key) > 256) THEN
+  ELSIF unique_key IS NOT NULL AND (unique_key !~ '[^[:space:]]' OR octet_length(unique_key) > 256) THEN
     RAISE EXCEPTION 'unique_key is "%": a key is not blank and has at most 256 bytes', unique_key USING ERRCODE = 'invalid_parameter_value';
   ELSIF on_conflict IS NULL OR on_conflict NOT IN ('keep', 'replace', 'debounce', 'merge') THEN
     RAISE EXCEPTION 'on_conflict is "%": it is keep, replace, debounce or merge', on_conflict USING ERRCODE = 'invalid_parameter_value';
@@ -50,10 +52,10 @@ BEGIN
   IF unique_key IS NULL THEN
     SELECT ids[1], slots[1] INTO number, home FROM ${schema}.enqueue_many(
       ARRAY[kind], ARRAY[queue], ARRAY[priority::smallint], ARRAY[coalesce(payload, 'null')::text], ARRAY[given_details],
-      ARRAY[deadline_ms], ARRAY[run_at], ARRAY[delay_ms]);
+      ARRAY[deadline_ms], ARRAY[due], ARRAY[delay_ms]);
   ELSE
     SELECT made.number, made.home INTO number, home FROM ${schema}.enqueue_unique(
-      kind, queue, priority::smallint, coalesce(payload, 'null')::text, given_details, deadline_ms, run_at, delay_ms,
+      kind, queue, priority::smallint, coalesce(payload, 'null')::text, given_details, deadline_ms, due, delay_ms,
       unique_key, NULL,
       CASE WHEN on_conflict IN ('debounce', 'merge') THEN '{scheduled,ready,waiting}'::text[] ELSE '{scheduled,ready,running,waiting}' END,
       NULL, on_conflict) AS made;

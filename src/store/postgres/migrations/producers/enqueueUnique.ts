@@ -75,7 +75,8 @@ BEGIN
       SELECT * INTO taken FROM ${schema}.take(holder.job, holder.slot, '{waiting,scheduled,ready}');
       IF FOUND THEN
         IF on_conflict = 'merge' THEN
-          SELECT (payload || new_payload::jsonb)::text INTO new_payload FROM ${schema}.job
+          SELECT CASE WHEN jsonb_typeof(payload) = 'object' AND jsonb_typeof(new_payload::jsonb) = 'object'
+            THEN (payload || new_payload::jsonb)::text ELSE new_payload END INTO new_payload FROM ${schema}.job
           WHERE id = holder.job AND slot IN (holder.slot, -holder.slot) LIMIT 1;
         END IF;
         INSERT INTO ${schema}.attempt_end (job, attempt, slot, state, final, queue, priority, reason)
