@@ -26,6 +26,8 @@ export class AttemptTimeout extends Schema.TaggedError<AttemptTimeout>()("Timeou
 
 const longestText = 8_192 // characters kept of a message or a stack: enough to find the line
 
+const longestError = 65_536 // characters of a failure's fields: those of all attempts are shown together
+
 const describe = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** Why something does not fit its Schema, with the path of the first fault. */
@@ -123,7 +125,8 @@ const faultOfFailure = Effect.fnUntraced(function* (handler: Handler, failure: u
   const tag = isRecord(failure) && typeof failure["_tag"] === "string" ? failure["_tag"] : "Failure"
   if (!handler.isFailure(failure)) return { defect: undefined, error: { _tag: tag, message }, message } satisfies Fault
   const encoded = yield* Effect.orElseSucceed(handler.encodeFailure(failure), () => undefined)
-  const error = isRecord(encoded) ? { message, ...encoded } : { _tag: tag, message, value: encoded }
+  const whole = isRecord(encoded) ? { message, ...encoded } : { _tag: tag, message, value: encoded }
+  const error = (textOf(whole).length > longestError ? { _tag: tag, message } : whole) satisfies object
   return { defect: undefined, error, message } satisfies Fault
 })
 

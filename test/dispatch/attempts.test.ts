@@ -18,6 +18,13 @@ class Refused extends Schema.TaggedError<Refused>()("Refused", { code: Schema.In
 class Busy extends Schema.TaggedError<Busy>()("Busy", { seconds: Schema.Int }) {}
 class Odd extends Schema.TaggedError<Odd>()("Odd", {}) {}
 
+class Large extends Schema.TaggedError<Large>()("Large", { page: Schema.String }) {
+  override get message() {
+    return "what came was no invoice"
+  }
+}
+const Fetch = Job.make("fetch", { payload: {}, failure: Large })
+
 const Charge = Job.make("charge", {
   payload: { how: Schema.Literals(["refused", "busy", "odd", "ok"]) },
   output: Schema.Struct({ at: Schema.DateTimeUtc }),
@@ -62,6 +69,17 @@ describe("An attempt", () => {
         assert.deepStrictEqual([later.place, later.failures, inMillis(later.due)], ["scheduled", 1, 90_000])
         const again = yield* show(store, odd)
         assert.deepStrictEqual([again.place, again.failures, inMillis(again.due)], ["scheduled", 1, 1_000])
+      })
+    )
+  )
+
+  it.effect("keeps the tag and the message of a failure that is too large to keep whole [LK-G6]", () =>
+    inWorld(
+      Effect.fnUntraced(function* ({ store, worker }) {
+        const { id } = yield* Fetch.enqueue({})
+        yield* worker(Fetch.handle(() => Effect.fail(new Large({ page: "x".repeat(100_000) }))))
+        const { error } = yield* last(store, id)
+        assert.deepStrictEqual(error, { _tag: "Large", message: "what came was no invoice" })
       })
     )
   )

@@ -4,12 +4,18 @@
  * Each slot is named in the statement: a generic plan over the whole ring would lock all of it.
  */
 
+/** Lines kept of each stay in one slot, the last ones: a job that looks for something every second has 86,400 a day. */
+export const longestHistory = 200
+
 /** A body's history: what it was copied with, then the ends in its slot. A move to the attic is not part of it. */
 export const history = (schema: string, slot: string, body: string) => `coalesce(${body}.history, '[]') || coalesce((
         SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
           'attempt', done.attempt, 'state', done.state, 'worker', done.worker, 'endedAt', done.ended_at, 'ranMs', done.ran_ms,
           'reason', done.reason)) || jsonb_build_object('error', done.error, 'output', done.output) ORDER BY done.attempt)
-        FROM ${schema}.attempt_end_${slot} AS done WHERE done.job = ${body}.id AND done.state <> 'moved'
+        FROM (
+          SELECT * FROM ${schema}.attempt_end_${slot} AS done WHERE done.job = ${body}.id AND done.state <> 'moved'
+          ORDER BY done.attempt DESC LIMIT ${longestHistory}
+        ) done
       ), '[]')`
 
 export const bury = (schema: string) => `
