@@ -10,14 +10,20 @@ import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import { isMaintained, lastRun } from "./maintained.ts"
 import { places } from "./domain/Job.ts"
-import { forLooking, StoreConnections } from "./StoreConnections.ts"
+import { type ConnectionBudget, forLooking, StoreConnections } from "./StoreConnections.ts"
 import { Store } from "./store/Store.ts"
+import type { PieceState } from "./store/Upkeep.ts"
 
 const moves = Metric.counter("lanekeeper.store.moves", {
   description: "Calls of the store, by move and result",
   incremental: true
 })
 const took = Metric.timer("lanekeeper.store.duration", { description: "How long a call of the store took" })
+
+const poolWaits = Metric.counter("lanekeeper.pool.waits", {
+  description: "Calls of the store that found every connection of their pool at work, by pool",
+  incremental: true
+})
 
 /** What joins what the caller does in a transaction is no call of its own. */
 const untouched: ReadonlyArray<string> = ["atomically", "afterCommit"] satisfies ReadonlyArray<keyof Store["Service"]>
@@ -44,16 +50,34 @@ const measure = (move: string, call: Effect.Effect<unknown, unknown>) => {
   return spanned.includes(move) ? Effect.withSpan(measured, `lanekeeper.${move}`) : measured
 }
 
-/** The same store, measured. */
-export const measured = (store: Store["Service"]): Store["Service"] =>
+type Wrap = (move: string, call: Effect.Effect<unknown, unknown>) => Effect.Effect<unknown, unknown>
+
+const over = (store: Store["Service"], wrap: Wrap): Store["Service"] =>
   Object.fromEntries(
     Object.entries(store).map(([move, member]: [string, unknown]) => {
       if (untouched.includes(move)) return [move, member]
-      if (Effect.isEffect(member)) return [move, measure(move, member as Effect.Effect<unknown, unknown>)]
+      if (Effect.isEffect(member)) return [move, wrap(move, member as Effect.Effect<unknown, unknown>)]
       const call = member as (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown>
-      return [move, (...args: ReadonlyArray<unknown>) => measure(move, call(...args))]
+      return [move, (...args: ReadonlyArray<unknown>) => wrap(move, call(...args))]
     })
   ) as unknown as Store["Service"]
+
+/** The same store, measured. */
+export const measured = (store: Store["Service"]): Store["Service"] => over(store, measure)
+
+/** Counts calls that find every connection at work. */
+const waiting = ({ connections, name }: ConnectionBudget): Wrap => {
+  let working = 0
+  const waits = Metric.withAttributes(poolWaits, { pool: name })
+  return (_, call) =>
+    Effect.suspend(() => {
+      const waited = working++ < connections ? Effect.void : Metric.update(waits, 1)
+      return Effect.ensuring(
+        Effect.andThen(waited, call),
+        Effect.sync(() => working--)
+      )
+    })
+}
 
 /** In front of a store and of the stores it opens on connections of their own. */
 export const layerMeasured = Layer.merge(
@@ -62,7 +86,7 @@ export const layerMeasured = Layer.merge(
     StoreConnections,
     Effect.map(StoreConnections, (connections) => ({
       ...connections,
-      open: (budget) => Effect.map(connections.open(budget), measured)
+      open: (budget) => Effect.map(connections.open(budget), (store) => over(measured(store), waiting(budget)))
     }))
   )
 )
@@ -78,7 +102,22 @@ const maintained = gauge("maintenance.age", "Milliseconds since any lane ran, wh
 const laneAge = gauge("lane.age", "Milliseconds since the last run of a lane began, wherever that was")
 const laneFailures = gauge("lane.failures", "Failed runs of a lane in a row, wherever that was")
 const bytes = gauge("storage.bytes", "Bytes of bodies, ends and tickets, by piece")
+const pieces = gauge(
+  "storage.pieces",
+  "Pieces of storage by state: current, kept from being emptied, alive, over, empty"
+)
 const kept = gauge("storage.kept", "Pieces of storage that could not be emptied when they were looked at last")
+
+const states = ["current", "kept", "alive", "over", "empty"] as const
+
+/** As the last look found it: what has not been looked at yet is taken for alive. */
+const stateOf = ({ bytes, current, looked }: PieceState): (typeof states)[number] => {
+  if (current) return "current"
+  if (bytes === 0) return "empty"
+  if (Option.isNone(looked)) return "alive"
+  const { alive, rows, why } = looked.value
+  return Option.isSome(why) ? "kept" : alive > 0 ? "alive" : rows > 0 ? "over" : "empty"
+}
 
 const set = (metric: Metric.Gauge<number>, value: number, labels: Readonly<Record<string, string>> = {}) =>
   Metric.update(Metric.withAttributes(metric, labels), value)
@@ -112,9 +151,12 @@ export const makeObserver = Effect.map(Effect.context<Store | StoreConnections>(
       yield* set(laneAge, Duration.toMillis(age), { lane })
       yield* set(laneFailures, failures, { lane })
     }
-    const pieces = yield* store.storage
+    const storage = yield* store.storage
     for (const kind of ["slot", "shelf", "attic"] as const) {
-      const own = pieces.filter(({ piece }) => piece === kind)
+      const own = storage.filter(({ piece }) => piece === kind)
+      for (const state of states) {
+        yield* set(pieces, own.filter((piece) => stateOf(piece) === state).length, { piece: kind, state })
+      }
       const sum = own.reduce((total, piece) => total + piece.bytes, 0)
       yield* set(bytes, sum, { piece: kind })
       yield* set(kept, own.filter(({ looked }) => Option.exists(looked, ({ why }) => Option.isSome(why))).length, {
