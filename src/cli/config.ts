@@ -53,7 +53,7 @@ export const config = Command.make(
 
 const isUnknown = (name: string) =>
   name.startsWith("LANEKEEPER_") &&
-  name !== "LANEKEEPER_HANDED_OVER" && // set by the entry for itself
+  !["LANEKEEPER_HANDED_OVER", "LANEKEEPER_OWNED"].includes(name) && // set by ourselves for ourselves
   !Settings.all.some(({ variable }) => variable === name)
 
 const described: typeof SettingsList.Type = Settings.all.map(

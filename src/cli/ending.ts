@@ -45,6 +45,14 @@ export const serving = <A, E, R>(role: Effect.Effect<A, E, R>) =>
     Effect.provideService(role, Logger.LogToStderr, false)
   )
 
+/** A process that `dev` started stops in its own time when `dev` is gone, which the channel between them tells. */
+export const endWithOwner = () => {
+  if (process.env["LANEKEEPER_OWNED"] === undefined || process.channel === undefined) return
+  process.once("disconnect", () => process.kill(process.pid, "SIGTERM"))
+  process.channel.unref() // it is no reason to go on
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined) // nobody reads any more
+}
+
 const echo = 500 // milliseconds: npm sends on the Ctrl-C that the terminal has sent already
 
 /** Runs an effect when somebody tells the process a second time to stop. */

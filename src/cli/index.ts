@@ -5,7 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import { lanekeeper } from "./commands.ts"
 import { version } from "../version.ts"
-import { report, teardown } from "./ending.ts"
+import { endWithOwner, report, teardown } from "./ending.ts"
+
+endWithOwner()
 
 lanekeeper.pipe(
   Command.run({ version }),

@@ -4,6 +4,9 @@ import { PgClient } from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { DevSummary } from "../../src/cli/shapes.ts"
+import { existsSync } from "node:fs"
+import { readdir, readFile } from "node:fs/promises"
+import { join } from "node:path"
 import { eventually } from "../support/eventually.ts"
 import { main, run, start } from "../support/processes.ts"
 import { temporaryFolder } from "../support/temporaryFolder.ts"
@@ -18,7 +21,40 @@ const isAlive = (pid: number) =>
     }
   })
 
+/** It may end by itself: somebody looks for what is left of it. */
+const commandOf = (pid: number) =>
+  Effect.map(run("ps", ["-o", "args=", "-p", String(pid)]), ({ stdout }) => stdout.trim())
+
 describe("lanekeeper dev", () => {
+  it.live(
+    "leaves no process, no server and no file behind when it is killed [LK-K2] [LK-P1]",
+    () =>
+      Effect.gen(function* () {
+        const cwd = yield* temporaryFolder
+        const dev = yield* start(process.execPath, [main, "dev"], { cwd })
+        const said = yield* dev.says("rescued: the next attempt is another worker's")
+        const pids = [...said.matchAll(/process (\d+)/g)].map(([, pid]) => Number(pid))
+        const [folder] = yield* Effect.promise(() => readdir(join(cwd, ".lanekeeper")))
+        const { home } = JSON.parse(
+          yield* Effect.promise(() => readFile(join(cwd, ".lanekeeper", folder!, "owner.json"), "utf8"))
+        )
+        const server = Number(
+          (yield* Effect.promise(() => readFile(join(home, "data/postmaster.pid"), "utf8"))).split("\n")[0]
+        )
+        assert.include(yield* commandOf(server), "postgres")
+        yield* dev.signal("SIGKILL")
+        yield* dev.ended
+        for (const pid of [...pids, server]) yield* eventually(isAlive(pid), (alive) => !alive)
+        const left = Effect.promise(() => readdir(join(cwd, ".lanekeeper")))
+        yield* eventually(left, (names) => names.length === 0)
+        yield* eventually(
+          Effect.sync(() => existsSync(home)),
+          (there) => !there
+        )
+      }).pipe(Effect.scoped),
+    60_000
+  )
+
   it.live(
     "shows jobs that succeed, fail, wait, die and are rescued from a killed worker, and ends all of it on one Ctrl-C [LK-K2]",
     () =>

@@ -1,6 +1,6 @@
 /**
- * The processes `dev` starts: each ends with the scope, told first and waited for. They are in groups of their own, so
- * that a Ctrl-C reaches `dev` alone, which stops them in order.
+ * The processes `dev` starts: each ends with the scope, told first and waited for, and by itself when `dev` is killed
+ * (`endWithOwner`). They are in groups of their own, so that a Ctrl-C reaches `dev` alone, which stops them in order.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -68,8 +68,8 @@ export const start = (
 const spawnDetached = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) =>
   spawn(process.execPath, [main, ...args], {
     detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ...env }
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    env: { ...process.env, ...env, LANEKEEPER_OWNED: "1" }
   })
 
 const watch = (name: string, child: ChildProcess, onLine: (line: string) => void) => {
