@@ -12,7 +12,7 @@ import { isMaintained, lastRun } from "./maintained.ts"
 import { places } from "./domain/Job.ts"
 import { type ConnectionBudget, forLooking, StoreConnections } from "./StoreConnections.ts"
 import { Store } from "./store/Store.ts"
-import type { PieceState } from "./store/Upkeep.ts"
+import { type PieceState, smallTables } from "./store/Upkeep.ts"
 
 const moves = Metric.counter("lanekeeper.store.moves", {
   description: "Calls of the store, by move and result",
@@ -152,7 +152,7 @@ export const makeObserver = Effect.map(Effect.context<Store | StoreConnections>(
       yield* set(laneFailures, failures, { lane })
     }
     const storage = yield* store.storage
-    for (const kind of ["slot", "shelf", "attic"] as const) {
+    for (const kind of ["slot", "shelf", "attic", ...smallTables] as const) {
       const own = storage.filter(({ piece }) => piece === kind)
       for (const state of states) {
         yield* set(pieces, own.filter((piece) => stateOf(piece) === state).length, { piece: kind, state })

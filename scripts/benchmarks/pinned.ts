@@ -96,6 +96,7 @@ export const pinned: Benchmark = {
           enqueued: load.enqueued,
           completed: load.completed,
           emptied: stopwatch.emptied,
+          rewritten: stopwatch.rewritten,
           waits,
           times: stopwatch.take(),
           families: yield* readFamilies(admin)

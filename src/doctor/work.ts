@@ -167,6 +167,13 @@ const pausedQueues = (paused: ReadonlyArray<string>): ReadonlyArray<Finding> =>
     notice("queues", `The queue ${queue} is paused and has jobs ready`, `run lanekeeper queues resume ${queue}`)
   )
 
+const cannot = (piece: PieceState["piece"], number: number) => {
+  if (piece === "slot" || piece === "shelf") return `The ${piece} ${number} could not be emptied`
+  if (piece === "attic") return "The attic could not be cleared"
+  const part = piece === "unique_key" ? `, part ${number},` : ""
+  return `The dead rows of the table ${piece}${part} could not be left behind`
+}
+
 const storage = (pieces: ReadonlyArray<PieceState>): ReadonlyArray<Finding> => {
   const bytes = pieces.reduce((sum, piece) => sum + piece.bytes, 0)
   const kept = pieces.flatMap(({ looked, number, piece }) =>
@@ -175,11 +182,7 @@ const storage = (pieces: ReadonlyArray<PieceState>): ReadonlyArray<Finding> => {
       {
         onNone: () => [],
         onSome: (why) => [
-          notice(
-            "storage",
-            `The ${piece} ${number} could not be emptied: ${why}`,
-            "nothing, unless it stays so: it is tried again"
-          )
+          notice("storage", `${cannot(piece, number)}: ${why}`, "nothing, unless it stays so: it is tried again")
         ]
       }
     )

@@ -12,6 +12,8 @@ import type { Place } from "../domain/Job.ts"
 export interface Reclaimed {
   /** Pieces emptied whole. */
   readonly emptied: number
+  /** Tables written anew without their dead rows. */
+  readonly rewritten: number
   /** Jobs, or tickets, that were moved on so that their piece can be emptied. */
   readonly evacuated: number
   /** Jobs that are over and past retention, taken out one by one where storage is not emptied whole. */
@@ -20,12 +22,32 @@ export interface Reclaimed {
   readonly full: boolean
 }
 
-/** A piece of storage that is emptied whole, or the attic, which is not. */
+/** Tables of what is open or current now. They are small, and written anew without their dead rows. */
+export const smallTables = [
+  "lease",
+  "timed",
+  "wait",
+  "unique_key",
+  "worker",
+  "leader",
+  "watch",
+  "lane_run",
+  "look",
+  "stats",
+  "survey"
+] as const
+
+export type SmallTable = (typeof smallTables)[number]
+
+export type PieceKind = "slot" | "shelf" | "attic" | SmallTable
+
+/** A piece of storage: emptied whole, written anew, or, the attic, neither. */
 export interface PieceState {
-  readonly piece: "slot" | "shelf" | "attic"
+  readonly piece: PieceKind
+  /** Of several. */
   readonly number: number
   readonly bytes: number
-  /** What is written now goes there. */
+  /** What is written now goes there, if it is not a table, where everything goes. */
   readonly current: boolean
   /** What the last look at it found; nothing was worth a look yet in the one that is current. */
   readonly looked: Option.Option<Look>
@@ -33,7 +55,7 @@ export interface PieceState {
 
 export interface Look {
   readonly age: Duration.Duration
-  /** Jobs, or tickets. */
+  /** Jobs, or tickets, or rows of a table. */
   readonly rows: number
   /** Those that are not over. */
   readonly alive: number

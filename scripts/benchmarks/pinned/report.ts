@@ -21,6 +21,7 @@ export interface Sample {
   readonly enqueued: number
   readonly completed: number
   readonly emptied: number
+  readonly rewritten: number
   readonly waits: ReadonlyArray<number>
   readonly times: Record<Call, ReadonlyArray<number>>
   readonly families: ReadonlyArray<Family>
@@ -146,6 +147,7 @@ export const reportOf = (run: Run): Report => {
           "completed",
           "open",
           "emptied",
+          "rewritten",
           "pickup",
           ...calls,
           "claims",
@@ -159,6 +161,7 @@ export const reportOf = (run: Run): Report => {
           `${sample.completed}`,
           `${sample.enqueued - sample.completed}`,
           `${sample.emptied}`,
+          `${sample.rewritten}`,
           both(sample.waits),
           ...calls.map((call) => both(sample.times[call])),
           `${sample.times.claim.length}`,

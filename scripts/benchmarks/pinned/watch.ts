@@ -14,6 +14,8 @@ export class Stopwatch {
   times: Record<Call, Array<number>> = { claim: [], beat: [], promote: [] }
   /** Slots and shelves, since the start. */
   emptied = 0
+  /** Small tables, since the start. */
+  rewritten = 0
 
   /** What was timed since the last time. */
   take(): Record<Call, Array<number>> {
@@ -28,7 +30,12 @@ export class Stopwatch {
     beat: (worker) => this.timed("beat", store.beat(worker)),
     promote: (options) => this.timed("promote", store.promote(options)),
     reclaim: (options) =>
-      Effect.tap(store.reclaim(options), ({ emptied }) => Effect.sync(() => (this.emptied += emptied)))
+      Effect.tap(store.reclaim(options), ({ emptied, rewritten }) =>
+        Effect.sync(() => {
+          this.emptied += emptied
+          this.rewritten += rewritten
+        })
+      )
   })
 
   private timed<A, E>(call: Call, effect: Effect.Effect<A, E>): Effect.Effect<A, E> {

@@ -117,7 +117,7 @@ export const makeMemory = (contents: Contents.Contents): Store["Service"] => {
     eventsDelivered: at(events.eventsDelivered),
     eventsRefused: at(events.eventsRefused),
     events: at(events.events),
-    reclaim: underTerm({ emptied: 0, evacuated: 0, cleared: 0, full: false }, upkeep.reclaim),
+    reclaim: underTerm({ emptied: 0, rewritten: 0, evacuated: 0, cleared: 0, full: false }, upkeep.reclaim),
     storage: Effect.sync(upkeep.storage),
     retire: underTerm({ dead: 0, keys: 0, notes: 0 }, upkeep.retire),
     trimWorkers: underTerm(0, upkeep.trimWorkers),

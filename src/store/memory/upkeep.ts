@@ -24,7 +24,7 @@ export const reclaim = (contents: Contents, now: Time, { limit }: { readonly lim
     (job) => job.since < now - retention || withoutHistory(job)
   )
   const cleared = forget(contents, over.slice(0, limit))
-  return { emptied: 0, evacuated: 0, cleared, full: cleared === limit }
+  return { emptied: 0, rewritten: 0, evacuated: 0, cleared, full: cleared === limit }
 }
 
 export const storage = (): ReadonlyArray<PieceState> => []

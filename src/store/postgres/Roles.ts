@@ -8,6 +8,7 @@ import { PgClient } from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
 import * as DatabaseError from "./DatabaseError.ts"
 import { shelves, slots } from "./migrations/jobs/tables.ts"
+import { keyParts } from "./migrations/producers/enqueueUnique.ts"
 import { defaultName, quoted, type SchemaName } from "./SchemaName.ts"
 
 /** Producers enqueue. Workers claim and finish. Maintenance runs lanes. Viewers read. Operators read and move jobs. */
@@ -126,13 +127,15 @@ const sequences: Readonly<Record<Role, ReadonlyArray<string>>> = {
 /** What runs as the owner, and so is nobody's who was not granted it. */
 const functions: Readonly<Partial<Record<Role, ReadonlyArray<string>>>> = {
   producer: ["enqueue_unique"],
-  worker: ["enqueue_unique"]
+  worker: ["enqueue_unique"],
+  maintenance: ["rewrite"]
 }
 
 const parts: Readonly<Record<string, ReadonlyArray<string>>> = {
   job: Array.from({ length: slots + 1 }, (_, slot) => `job_${slot}`),
   attempt_end: Array.from({ length: slots + 1 }, (_, slot) => `attempt_end_${slot}`),
-  ticket: Array.from({ length: shelves }, (_, shelf) => `ticket_${shelf}`)
+  ticket: Array.from({ length: shelves }, (_, shelf) => `ticket_${shelf}`),
+  unique_key: Array.from({ length: keyParts }, (_, part) => `unique_key_${part}`)
 }
 
 /** A privilege since PostgreSQL 17. Before, only the owner can rebuild an index. */

@@ -1,6 +1,6 @@
 /**
  * Reclaims storage whole: a slot of the ring when every body in it is over and past retention, a shelf when it holds no
- * ticket. What still lives in an old slot can be copied to the attic first.
+ * ticket. What still lives in an old slot can be copied to the attic first. Small tables are written anew.
  *
  * Content decides, never the clock: a slot that is not emptied in time is shared with what is written next. A snapshot
  * pinned elsewhere stops nothing here. A reader of these very tables does, for as long as it reads, and is answered
@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import type { SqlError } from "effect/sql/SqlError"
 import { history } from "./migrations/jobs/bury.ts"
 import { holdsTerm } from "./upkeep/holdsTerm.ts"
+import { rewritingOn } from "./upkeep/rewriting.ts"
 import { defaultName, quoted, type SchemaName } from "./SchemaName.ts"
 import { int8s } from "./parameters.ts"
 
@@ -33,6 +34,8 @@ export class Slots extends Context.Service<
     readonly states: Effect.Effect<ReadonlyArray<SlotState>, SqlError>
     readonly emptySlot: (slot: number) => Effect.Effect<Emptied, SqlError>
     readonly emptyShelf: (shelf: number) => Effect.Effect<Emptied, SqlError>
+    /** Empties a small table of what is dead in it, and of nothing else, if it has so many bytes and few rows. */
+    readonly rewrite: (table: string, leastBytes: number) => Effect.Effect<Emptied, SqlError>
     /** Copies at most `limit` bodies that are scheduled, ready or waiting. Running ones are waited for. */
     readonly evacuate: (slot: number, options: { readonly limit: number }) => Effect.Effect<number, SqlError>
     /** Deletes at most `limit` bodies from the attic that are over and past retention. */
@@ -52,6 +55,7 @@ export const pastRetention = (schema: string, body: string, done: string) =>
 
 export const slotsOn = (sql: PgClient, schema: string) => {
   const allowed = holdsTerm(sql, schema)
+  const rewrite = rewritingOn(sql, schema)
 
   const emptyStorage = Effect.fnUntraced(
     function* (tables: ReadonlyArray<string>, lock: ReadonlyArray<string>, isOver: string) {
@@ -180,6 +184,8 @@ export const slotsOn = (sql: PgClient, schema: string) => {
     states: sql.unsafe<SlotState>(statesStatement),
     emptySlot,
     emptyShelf,
+    rewrite: (table: string, leastBytes: number) =>
+      Effect.catchIf(rewrite(table, leastBytes), isLockTimeout, () => Effect.succeed("busy" as const)),
     evacuate: (slot: number, { limit }: { readonly limit: number }) =>
       Effect.map(evacuateAfter(slot, limit, 0n), ({ moved }) => moved),
     clearAttic: ({ limit }) =>

@@ -47,7 +47,7 @@ export const enqueueing = (sql: PgClient, schema: string): Pick<Store["Service"]
     INSERT INTO ${schema}.unique_key AS held (kind, key)
     SELECT DISTINCT kind, ${schema}.unique_key_of(payload::jsonb, key, ${list("fields")}) AS full_key FROM ${uniques}
     ORDER BY kind, full_key
-    ON CONFLICT (kind, key) DO UPDATE SET key = excluded.key`
+    ON CONFLICT (kind, key) DO UPDATE SET job = held.job WHERE false`
   const uniqueStatement = `
     SELECT made.* FROM ${uniques} CROSS JOIN LATERAL ${schema}.enqueue_unique(kind, queue, priority, payload, details,
       deadline, run_at, run_in, key, ${list("fields")}, ${list("places")}, period, on_conflict) AS made

@@ -181,7 +181,7 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
   test("maintenance", "keeps house: reclaims, counts, lifts, repairs and lets go [LK-N1]", ({ byHand, owner, store }) =>
     Effect.gen(function* () {
       yield* store.reclaim({ limit: 10 })
-      assert.lengthOf(yield* store.storage, 27)
+      assert.lengthOf(yield* store.storage, 45)
       assert.isTrue(yield* store.takeStats)
       assert.isTrue(Option.isSome(yield* store.stats))
       yield* owner.enqueue([job({ priority: 9 }), job({ priority: 0 })])

@@ -10,7 +10,17 @@
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
 
-export type Table = "job" | "attempt_end" | "ticket" | "timed" | "wait" | "dead" | "lease" | "worker" | "queue"
+export type Table =
+  | "job"
+  | "attempt_end"
+  | "ticket"
+  | "timed"
+  | "wait"
+  | "dead"
+  | "lease"
+  | "worker"
+  | "queue"
+  | "unique_key"
 
 /** `row`: before each end row, and not only before the statement that writes them. Everybody stops before a commit. */
 export type Held = Table | "row"
@@ -24,13 +34,15 @@ const tables: ReadonlyArray<Table> = [
   "dead",
   "lease",
   "worker",
-  "queue"
+  "queue",
+  "unique_key"
 ]
 
 const stops = [
   `CREATE SCHEMA hold`,
   ...[1, 2, 3].map((side) => `CREATE SEQUENCE hold.stops_${side}`),
-  `CREATE FUNCTION hold.stop(label text, touched text[]) RETURNS boolean LANGUAGE plpgsql AS $$
+  // Whoever does not wait long for a lock stands here as long as it takes.
+  `CREATE FUNCTION hold.stop(label text, touched text[]) RETURNS boolean LANGUAGE plpgsql SET lock_timeout = 0 AS $$
 DECLARE
   side int := nullif(current_setting('hold.side', true), '');
   stop int;
@@ -138,7 +150,7 @@ export const layHolds = Effect.fnUntraced(function* (sql: PgClient) {
   for (const statement of [...stops, ...looks(ring!.slot)]) yield* sql.unsafe(statement)
   const functions = yield* sql<{ name: string; text: string }>`
     SELECT proname AS name, pg_get_functiondef(oid) AS text FROM pg_proc
-    WHERE pronamespace = 'lanekeeper'::regnamespace AND proname IN ('claim', 'end_attempts', 'take', 'bury', 'enqueue_many')`
+    WHERE pronamespace = 'lanekeeper'::regnamespace AND proname IN ('claim', 'end_attempts', 'take', 'bury', 'enqueue_many', 'enqueue_unique', 'rewrite')`
   for (const { name, text } of functions) yield* sql.unsafe(stopping(name, text))
   // To compile or to share what runs for a moment would take longer than all the rest.
   yield* sql`DO $$ BEGIN

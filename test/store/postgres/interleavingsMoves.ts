@@ -4,8 +4,17 @@ import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Ending } from "../../../src/domain/Attempt.ts"
 import type { JobId } from "../../../src/domain/Job.ts"
-import type { Claimed, LeaseId, Moved, MoveResult, NewJob, Resumption, WorkerId } from "../../../src/store/Store.ts"
-import { endOf, hours } from "../suiteWorld.ts"
+import type {
+  Claimed,
+  LeaseId,
+  Moved,
+  MoveResult,
+  NewJob,
+  Resumption,
+  Uniqueness,
+  WorkerId
+} from "../../../src/store/Store.ts"
+import { endOf, hours, job } from "../suiteWorld.ts"
 import type { Caller, Move } from "./interleavingsSide.ts"
 
 const tell =
@@ -43,6 +52,19 @@ export const enqueues = (...jobs: ReadonlyArray<Partial<NewJob>>): Move =>
   tell(
     ({ enqueue }) => enqueue(...jobs),
     ({ length }) => `enqueues ${length}`
+  )
+
+/** Under one key, which a job keeps as long as it is not over. */
+export const enqueuesUnique = (onConflict: Uniqueness["onConflict"], differs: Partial<NewJob> = {}): Move =>
+  tell(
+    ({ store }) =>
+      store.enqueueUnique([
+        {
+          ...job(differs),
+          unique: { by: { key: "key" }, places: ["scheduled", "ready", "waiting"], onConflict }
+        }
+      ]),
+    ([enqueued]) => `is ${enqueued!.outcome}`
   )
 
 /** All of it in one transaction of the caller's. */
@@ -128,6 +150,12 @@ export const emptiesShelf = (shelf: number): Move =>
   tell(
     ({ slots }) => slots.emptyShelf(shelf),
     (answer) => `finds the shelf ${answer}`
+  )
+/** Whatever its size. */
+export const rewrites = (table: string): Move =>
+  tell(
+    ({ slots }) => slots.rewrite(table, 0),
+    (answer) => `finds ${table} ${answer}`
   )
 export const clearsAttic: Move = tell(
   ({ slots }) => slots.clearAttic({ limit: 10 }),

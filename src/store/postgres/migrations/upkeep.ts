@@ -1,5 +1,6 @@
 /** Writes what upkeep remembers: how each piece of storage was found, and the figures of the last count. */
 import type { Migration } from "../Migrations.ts"
+import { rewrite } from "./rewrite.ts"
 
 export const upkeep: Migration = {
   version: 4,
@@ -7,7 +8,7 @@ export const upkeep: Migration = {
   oldest: 1,
   statements: (schema) => [
     `CREATE TABLE ${schema}.look (
-  piece text COLLATE "C" NOT NULL CHECK (piece IN ('slot', 'shelf', 'attic')),
+  piece text COLLATE "C" NOT NULL,
   number smallint NOT NULL,
   looked_at timestamptz NOT NULL,
   again_at timestamptz NOT NULL,
@@ -16,7 +17,7 @@ export const upkeep: Migration = {
   why text,
   PRIMARY KEY (piece, number)
 )`,
-    `COMMENT ON TABLE ${schema}.look IS 'The last look at each piece of storage: why it could not be emptied, and when it is worth looking again.'`,
+    `COMMENT ON TABLE ${schema}.look IS 'The last look at each piece of storage: why it could not be emptied or written anew, and when it is worth looking again.'`,
 
     `CREATE TABLE ${schema}.stats (
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
@@ -37,6 +38,7 @@ export const upkeep: Migration = {
   damage jsonb NOT NULL DEFAULT '{}'
 )`,
     `COMMENT ON TABLE ${schema}.survey IS 'Where the walk for damage stands, what it has found so far, and what the last whole one found.'`,
-    `INSERT INTO ${schema}.survey DEFAULT VALUES`
+    `INSERT INTO ${schema}.survey DEFAULT VALUES`,
+    ...rewrite(schema)
   ]
 }

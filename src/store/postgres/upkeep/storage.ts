@@ -12,9 +12,11 @@ import * as Option from "effect/Option"
 import type { SqlError } from "effect/sql/SqlError"
 import type { PieceState, Reclaimed, Upkeep } from "../../Upkeep.ts"
 import { shelves, slots } from "../migrations/jobs/tables.ts"
+import { mostRows, smallParts } from "../migrations/rewrite.ts"
 import { pastRetention, slotsOn } from "../Slots.ts"
 import { holdsTerm } from "./holdsTerm.ts"
-import { reasons } from "./reasons.ts"
+import { counted, reasons } from "./reasons.ts"
+import { pinned, worthwhile } from "./rewriting.ts"
 
 interface Piece {
   readonly piece: PieceState["piece"]
@@ -38,11 +40,11 @@ interface Found {
   readonly did?: Partial<Reclaimed>
 }
 
-const patience = { ripe: 1_000, young: 60_000 } as const // milliseconds; what is young is looked at for what leaves no history
+const patience = { ripe: 1_000, busy: 5_000, young: 60_000 } as const // milliseconds; what is young is looked at for what leaves no history
 const share = 100 // a look is taken again after this many times what it took: a hundredth of one connection
 const batches = 30 // copied after one look: to count a slot again costs as much as to copy some of them
 const few = 0.05 // of a slot: copying these is cheap beside what emptying it gives back
-const worthwhile = 262_144 // bytes of a shelf; below, a claim hardly notices what is dead in it
+const width = 150 // bytes of a ticket, about
 
 interface Copied {
   readonly moved: number
@@ -51,10 +53,10 @@ interface Copied {
 }
 
 const stopped: Copied = { moved: 0, last: undefined }
-const nothing: Reclaimed = { emptied: 0, evacuated: 0, cleared: 0, full: false }
+const nothing: Reclaimed = { emptied: 0, rewritten: 0, evacuated: 0, cleared: 0, full: false }
 
 export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim" | "storage"> => {
-  const { clearAttic, emptyShelf, emptySlot, evacuateAfter } = slotsOn(sql, schema)
+  const { clearAttic, emptyShelf, emptySlot, evacuateAfter, rewrite } = slotsOn(sql, schema)
   const { ofShelf, ofSlot, readers } = reasons(sql, schema)
   const allowed = holdsTerm(sql, schema)
   const underTerm = <A>(move: Effect.Effect<A, SqlError>, otherwise: A) =>
@@ -62,6 +64,7 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
 
   const size = (table: string, number: string) =>
     `pg_relation_size(format('${schema}.${table}_%s', ${number})::regclass)`
+  const small = smallParts.map(({ number, piece, table }) => `('${piece}', ${number}, '${schema}.${table}'::regclass)`)
   const pieces = `
     SELECT 'slot' AS piece, slot AS number, (${size("job", "slot")} + ${size("attempt_end", "slot")})::float8 AS bytes,
       slot = here AS current,
@@ -74,7 +77,10 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
     SELECT 'shelf', shelf, ${size("ticket", "shelf")}::float8, shelf = on_shelf, true, 0, true
     FROM ring CROSS JOIN generate_series(0, ${shelves - 1}) AS shelf
     UNION ALL
-    SELECT 'attic', 0, (${size("job", "0")} + ${size("attempt_end", "0")})::float8, true, true, 0, true`
+    SELECT 'attic', 0, (${size("job", "0")} + ${size("attempt_end", "0")})::float8, true, true, 0, true
+    UNION ALL
+    SELECT piece, number, pg_relation_size(part)::float8, true, true, 0, true
+    FROM (VALUES ${small.join(", ")}) AS small (piece, number, part)`
   const withRing = `
     WITH ring AS (
       SELECT slots::int, period, retention, 1 + (ticks % slots)::int AS here,
@@ -86,8 +92,9 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
   const due = `${withRing}
     SELECT piece.* FROM (${pieces}) piece
     LEFT JOIN ${schema}.look ON look.piece = piece.piece AND look.number = piece.number
-    WHERE bytes >= CASE piece.piece WHEN 'shelf' THEN ${worthwhile} ELSE 1 END AND (NOT current OR piece.piece = 'attic')
-      AND (again_at IS NULL OR again_at <= clock_timestamp())
+    WHERE bytes >= CASE WHEN piece.piece IN ('slot', 'attic') THEN 1 ELSE ${worthwhile} END
+      AND (NOT current OR piece.piece NOT IN ('slot', 'shelf')) AND (again_at IS NULL OR again_at <= clock_timestamp())
+      AND (piece.piece IN ('slot', 'shelf', 'attic') OR ${pinned})
     ORDER BY piece.piece = 'attic', closing DESC, number`
 
   const census = (slot: number) => `
@@ -159,7 +166,7 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
     )
     const { tickets } = row!
     const left = { ...found, rows: tickets, alive: tickets }
-    if (tickets > limit || tickets * 150 > bytes * few) return { ...left, why: yield* ofShelf(number, tickets) }
+    if (tickets > limit || tickets * width > bytes * few) return { ...left, why: yield* ofShelf(number, tickets) }
     const evacuated = yield* underTerm(
       Effect.map(sql.unsafe<{ readonly moved: number }>(shelve(number), [limit]), ([moved]) => moved!.moved),
       0
@@ -175,9 +182,27 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
     return { rows, alive, why: null, rest: full ? 0 : patience.young, did: { cleared, full } }
   })
 
+  /** Twice what lives: then it takes as many writes again before it is written anew, however large it is. */
+  const lookAtTable = Effect.fnUntraced(function* ({ bytes, number, piece }: Piece) {
+    const { table } = smallParts.find((part) => part.piece === piece && part.number === number)!
+    const [row] = yield* sql.unsafe<{ readonly rows: number; readonly living: number }>(
+      `SELECT count(*)::float8 AS rows, coalesce(sum(pg_column_size(one) + 4), 0)::float8 AS living FROM ${schema}.${table} AS one`
+    )
+    const { living, rows } = row!
+    const found = { rows, alive: rows, why: null, rest: patience.ripe }
+    if (living * 2 > bytes) return found
+    if (rows > mostRows) return { ...found, why: `${counted(rows, "row")}, too many to copy while everybody waits` }
+    const how = yield* rewrite(table, worthwhile)
+    if (how === "emptied") return { ...found, did: { rewritten: 1 } }
+    return how === "busy"
+      ? { ...found, why: yield* readers(table), rest: patience.busy }
+      : { ...found, rest: patience.young }
+  })
+
   const look = (piece: Piece, limit: number): Effect.Effect<Found, SqlError> => {
     if (piece.piece === "slot") return lookAtSlot(piece, limit)
-    return piece.piece === "shelf" ? lookAtShelf(piece, limit) : lookAtAttic(limit)
+    if (piece.piece === "shelf") return lookAtShelf(piece, limit)
+    return piece.piece === "attic" ? lookAtAttic(limit) : lookAtTable(piece)
   }
 
   const keep = `
@@ -197,6 +222,7 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
       yield* sql.unsafe(keep, [piece.piece, piece.number, again, rows, alive, why])
       all = {
         emptied: all.emptied + (did.emptied ?? 0),
+        rewritten: all.rewritten + (did.rewritten ?? 0),
         evacuated: all.evacuated + (did.evacuated ?? 0),
         cleared: all.cleared + (did.cleared ?? 0),
         full: all.full || (did.full ?? false)
@@ -209,7 +235,8 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
     SELECT piece.piece, piece.number, bytes, current, (extract(epoch FROM clock_timestamp() - looked_at) * 1000)::float8 AS age,
       rows::float8, alive::float8, why
     FROM (${pieces}) piece LEFT JOIN ${schema}.look ON look.piece = piece.piece AND look.number = piece.number
-    ORDER BY piece.piece DESC, number`
+      AND (piece.piece IN ('slot', 'shelf', 'attic') OR looked_at > clock_timestamp() - interval '2 minutes')
+    ORDER BY piece.piece <> ALL (ARRAY['slot', 'shelf', 'attic']), piece.piece DESC, number`
 
   return {
     reclaim,

@@ -1,3 +1,6 @@
+/** Each part of the keys is written anew by itself: there may be so many that copying all of them would take long. */
+export const keyParts = 8
+
 /**
  * Enqueues a job under a key, unless the key's last job stands where it counts.
  *
@@ -16,7 +19,12 @@ export const enqueueUnique = (schema: string): ReadonlyArray<string> => [
   slot smallint,
   enqueued_at timestamptz,
   PRIMARY KEY (kind, key)
-)`,
+) PARTITION BY HASH (kind, key)`,
+  ...Array.from(
+    { length: keyParts },
+    (_, part) => `CREATE TABLE ${schema}.unique_key_${part} PARTITION OF ${schema}.unique_key
+FOR VALUES WITH (MODULUS ${keyParts}, REMAINDER ${part})`
+  ),
   `COMMENT ON TABLE ${schema}.unique_key IS 'Uniqueness: the last job enqueued under each key. A row whose job is gone is free.'`,
 
   `CREATE FUNCTION ${schema}.unique_key_of(payload jsonb, key text, fields text[]) RETURNS text LANGUAGE sql IMMUTABLE AS $$
@@ -29,7 +37,7 @@ export const enqueueUnique = (schema: string): ReadonlyArray<string> => [
   END
 $$`,
 
-  `CREATE FUNCTION ${schema}.place_of(wanted bigint, home smallint) RETURNS text LANGUAGE sql STABLE AS $$
+  `CREATE FUNCTION ${schema}.place_of(wanted bigint, home smallint) RETURNS text LANGUAGE sql VOLATILE AS $$
   SELECT coalesce(
     (SELECT 'dead' FROM ${schema}.dead WHERE job = wanted),
     (SELECT 'waiting' FROM ${schema}.wait WHERE job = wanted),
@@ -64,6 +72,13 @@ BEGIN
     EXIT WHEN FOUND;
   END LOOP;
   outcome := 'enqueued';
+
+  -- To a transaction with one snapshot a table that was written anew since is empty (see rewrite.ts), and no place is told.
+  IF current_setting('transaction_isolation') <> 'read committed' AND EXISTS (
+    SELECT FROM pg_class WHERE oid IN ('${schema}.timed'::regclass, '${schema}.wait'::regclass) AND relfilenode <> pg_relation_filenode(oid)
+  ) THEN
+    RAISE EXCEPTION 'a table was written anew since this transaction took its snapshot: run it again' USING ERRCODE = 'serialization_failure';
+  END IF;
 
   LOOP
     place := CASE WHEN holder.job IS NOT NULL
