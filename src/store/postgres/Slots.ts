@@ -49,16 +49,24 @@ export class Slots extends Context.Service<
     )
 }
 
-/** What an ending without history leaves is nobody's to keep: it counts as past retention at once. */
+/**
+ * What an ending without history leaves is nobody's to keep: it counts as past retention at once. By a time that stands
+ * still during the statement: with another the planner would look up one end after another.
+ */
 export const pastRetention = (schema: string, body: string, done: string) =>
-  `(${done}.ended_at < clock_timestamp() - (SELECT retention FROM ${schema}.ring) OR ${body}.details -> 'keep' = 'false')`
+  `(${done}.ended_at < statement_timestamp() - (SELECT retention FROM ${schema}.ring) OR ${body}.details -> 'keep' = 'false')`
 
 export const slotsOn = (sql: PgClient, schema: string) => {
   const allowed = holdsTerm(sql, schema)
   const rewrite = rewritingOn(sql, schema)
 
   const emptyStorage = Effect.fnUntraced(
-    function* (tables: ReadonlyArray<string>, lock: ReadonlyArray<string>, isOver: string) {
+    function* (
+      tables: ReadonlyArray<string>,
+      lock: ReadonlyArray<string>,
+      isOver: string,
+      toEmpty: ReadonlyArray<string> = []
+    ) {
       // Looked at without a lock first: the look can take long, and usually says no.
       const over = Effect.map(sql.unsafe<{ readonly over: boolean }>(isOver), ([row]) => row!.over)
       const sizes = tables.map((table) => `pg_relation_size('${table}')`).join(" + ")
@@ -69,6 +77,7 @@ export const slotsOn = (sql: PgClient, schema: string) => {
         Effect.gen(function* () {
           for (const statement of lock) yield* sql.unsafe(statement)
           if (!(yield* allowed) || !(yield* over)) return "used" as const
+          for (const statement of toEmpty) yield* sql.unsafe(statement)
           yield* sql.unsafe(`TRUNCATE ${tables.join(", ")}`)
           return "emptied" as const
         })
@@ -81,14 +90,17 @@ export const slotsOn = (sql: PgClient, schema: string) => {
     const tables = [`${schema}.job_${slot}`, `${schema}.attempt_end_${slot}`]
     return emptyStorage(
       tables,
-      [`LOCK TABLE ${tables.join(", ")} IN ACCESS EXCLUSIVE MODE NOWAIT`],
+      // The look may take seconds. Nothing may be written meanwhile, but it must be read: every beat, and whatever else
+      // reads the ring by its parent, would wait behind a stronger lock, until workers were taken for dead.
+      [`LOCK TABLE ${tables.join(", ")} IN SHARE ROW EXCLUSIVE MODE NOWAIT`],
       // What moved to the attic or the dead is whole there. A lease that is left over must meet the ends of its attempts.
       `SELECT NOT EXISTS (SELECT FROM ${schema}.lease WHERE lease.slot = ${slot}) AND NOT EXISTS (
         SELECT FROM ${schema}.job_${slot} AS body WHERE NOT EXISTS (
           SELECT FROM ${schema}.attempt_end_${slot} AS done WHERE done.job = body.id
           AND (done.final IN ('moved', 'dead') OR done.final IS NOT NULL AND ${pastRetention(schema, "body", "done")})
         )
-      ) AS over`
+      ) AS over`,
+      [soon, `LOCK TABLE ${tables.join(", ")} IN ACCESS EXCLUSIVE MODE`]
     )
   }
 
@@ -97,7 +109,7 @@ export const slotsOn = (sql: PgClient, schema: string) => {
     return emptyStorage(
       [table],
       // Every claim holds this table for a moment, so that NOWAIT would hardly ever find it free.
-      [`SET LOCAL lock_timeout = '20ms'`, `LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`],
+      [soon, `LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`],
       `SELECT NOT EXISTS (SELECT FROM ${table}) AS over`
     )
   }
@@ -193,5 +205,8 @@ export const slotsOn = (sql: PgClient, schema: string) => {
   })
   return { ...slots, evacuateAfter }
 }
+
+/** Whoever waits for a lock lets nobody by who comes later. */
+const soon = `SET LOCAL lock_timeout = '20ms'`
 
 const isLockTimeout = (error: SqlError) => error.reason._tag === "LockTimeoutError"

@@ -3,13 +3,15 @@ import { PgClient } from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type JobId, slotOf } from "../../../src/domain/Job.ts"
 import { layerPostgres } from "../../../src/store/postgres/index.ts"
 import { Slots } from "../../../src/store/postgres/Slots.ts"
-import { Store } from "../../../src/store/Store.ts"
+import { Store, UnderTerm } from "../../../src/store/Store.ts"
+import { eventually } from "../../support/eventually.ts"
 import { TestDatabase } from "../../support/TestDatabase.ts"
 import { completed, died, hours, makeWorld, released, retried } from "../suiteWorld.ts"
 
@@ -185,6 +187,32 @@ describe("Slots", () => {
       yield* reader.query("COMMIT")
       assert.strictEqual(yield* slots.emptySlot(slot), "emptied")
       assert.sameMembers(yield* shelves, ["emptied", "empty"])
+    }))
+
+  test("is read while it is looked at before it is emptied: no beat waits for the look [LK-D1] [LK-C3]", (world) =>
+    Effect.gen(function* () {
+      const { claim, database, enqueue, finish, pastRetention, register, slots, sql, store } = world
+      const [id] = yield* enqueue({})
+      const slot = world.homeOf(id)
+      const worker = yield* register
+      const [claimed] = (yield* claim(worker)).jobs
+      yield* finish(worker, claimed!, completed)
+      yield* pastRetention
+      const term = Option.getOrThrow(yield* store.takeLead({ holder: "here", lease: hours(1) }))
+      const other = yield* (yield* database.connect).pin
+      yield* other.query("BEGIN")
+      yield* other.query("SELECT FROM lanekeeper.leader FOR UPDATE") // what is emptied waits here, under its lock
+      const emptying = yield* slots
+        .emptySlot(slot)
+        .pipe(Effect.provideService(UnderTerm, Option.some(term)), Effect.forkScoped)
+      yield* eventually(
+        sql`SELECT FROM pg_locks WHERE relation = ${`lanekeeper.job_${slot}`}::regclass AND mode LIKE '%ExclusiveLock' AND granted`,
+        (held) => held.length > 0
+      )
+      assert.isTrue((yield* store.beat(worker)).alive)
+      assert.deepStrictEqual(yield* store.place(id!), Option.some("completed"))
+      yield* other.query("COMMIT")
+      assert.strictEqual(yield* Fiber.join(emptying), "emptied")
     }))
 
   test("empties a shelf that holds no ticket, and only then", (world) =>
