@@ -4,7 +4,6 @@
  * What it writes joins the transaction that is open on the same `PgClient`: a rollback leaves nothing, and nobody is
  * woken for it.
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -25,11 +24,12 @@ import type { Note } from "./domain/Note.ts"
 import { type EnqueueError, InvalidPayload, PayloadTooLarge } from "./EnqueueError.ts"
 import { type EnqueueOptions, maxDepth, read } from "./EnqueueOptions.ts"
 import type { Any, Each, Output, Payload } from "./Job.ts"
-import { publisher } from "./JobEvents.ts"
+import { type JobEvent, publisher } from "./JobEvents.ts"
 import * as Middleware from "./Middleware.ts"
 import { type Moves, moves } from "./Moves.ts"
 import * as Result from "./Result.ts"
 import { type Enqueued, type JobView, type NewJob, type PageOptions, Store, type Uniqueness } from "./store/Store.ts"
+import { Tally } from "./Tally.ts"
 import { Wakeup } from "./Wakeup.ts"
 
 export * as Result from "./Result.ts"
@@ -91,50 +91,42 @@ const make = Effect.gen(function* () {
 
   /** One statement for those without a key, in the order given; those with keys after them. */
   const write = Effect.fnUntraced(function* (jobs: ReadonlyArray<Prepared>) {
-    const plain = jobs.filter((job) => job.unique === undefined)
     const unique = jobs.filter((job): job is NewJob & { readonly unique: Uniqueness } => job.unique !== undefined)
-    const ids = (yield* store.enqueue(plain))[Symbol.iterator]()
-    const admitted = yield* store.enqueueUnique(unique)
-    // One that gave way while it ran is interrupted by its worker.
-    if (admitted.some(({ former }) => Option.isSome(former))) yield* store.afterCommit(wakeup.pokeBeat)
-    const results = admitted[Symbol.iterator]()
-    yield* measure(jobs, admitted)
-    return jobs.map((job): Enqueued => {
-      if (job.unique !== undefined) return results.next().value!
-      return { id: ids.next().value!, outcome: "enqueued", former: Option.none() }
+    const plain = unique.length === 0 ? jobs : jobs.filter((job) => job.unique === undefined)
+    const ids = (yield* store.enqueue(plain)).values()
+    const admitted = (unique.length === 0 ? [] : yield* store.enqueueUnique(unique)).values()
+    const enqueued = jobs.map((job): Enqueued =>
+      job.unique === undefined
+        ? { id: ids.next().value!, outcome: "enqueued", former: Option.none() }
+        : admitted.next().value!
+    )
+    yield* measured(jobs, enqueued)
+    yield* store.afterCommit(told(jobs, enqueued))
+    return enqueued
+  })
+
+  /** Whom it concerns. Of times this process's clock tells which have come: the store's decides, and a wrong guess costs a poll. */
+  const told = (jobs: ReadonlyArray<Prepared>, enqueued: ReadonlyArray<Enqueued>) =>
+    Effect.clockWith((clock) => {
+      const now = clock.currentTimeMillisUnsafe()
+      const queues = new Set<string>()
+      for (const job of jobs) if (isDue(job, now)) queues.add(job.queue)
+      const woken = queues.size === 0 ? Effect.void : wakeup.poke(queues)
+      // One that gave way while it ran is interrupted by its worker.
+      const beaten = enqueued.some(({ former }) => Option.isSome(former))
+        ? Effect.andThen(woken, wakeup.pokeBeat)
+        : woken
+      return publish === undefined ? beaten : Effect.andThen(beaten, publish(events(jobs, enqueued)))
     })
-  })
 
-  const tell = (jobs: ReadonlyArray<Prepared>, enqueued: ReadonlyArray<Enqueued>) =>
-    publish === undefined
-      ? Effect.void
-      : store.afterCommit(
-          publish(
-            jobs.map(({ kind, queue }, index) => {
-              const { id, outcome } = enqueued[index]!
-              return { _tag: "Enqueued", id, kind, queue, outcome }
-            })
-          )
-        )
+  const asked = <K extends Any>(kind: K, options: EnqueueOptions, trace: Trace | undefined) =>
+    Effect.fromResult(ask(kind, middleware.options(options, kind), trace))
 
-  /** For jobs that are ready, by this process's clock: the store's decides, and a wrong guess costs a poll. */
-  const wake = Effect.fnUntraced(function* (jobs: ReadonlyArray<Prepared>) {
-    const now = yield* Clock.currentTimeMillis
-    const queues = new Set(jobs.flatMap((job) => (isDue(job, now) ? [job.queue] : [])))
-    if (queues.size > 0) yield* store.afterCommit(wakeup.poke(queues))
-  })
-
-  const enqueue = Effect.fn("Client.enqueue")(function* <K extends Any>(
-    kind: K,
-    payload: Payload<K>,
-    options: EnqueueOptions = {}
-  ) {
-    const asked = yield* Effect.fromResult(ask(kind, middleware.options(options, kind), yield* currentTrace))
-    const job: Prepared = { ...asked, payload: (yield* encode(kind, payload)).payload }
-    const enqueued = yield* write([job])
-    yield* wake([job])
-    yield* tell([job], enqueued)
-    return enqueued[0]!
+  const enqueue = Effect.fnUntraced(function* <K extends Any>(kind: K, payload: Payload<K>, options: EnqueueOptions) {
+    const job = yield* asked(kind, options, yield* currentTrace)
+    const encoded = yield* encode(kind, payload)
+    const [enqueued] = yield* write([{ ...job, payload: encoded.payload }])
+    return enqueued!
   })
 
   const writeAll = Effect.fnUntraced(function* <K extends Any, E, R>(
@@ -152,23 +144,17 @@ const make = Effect.gen(function* () {
       jobs = []
       bytes = 0
       if (full.length === 0) return Effect.void
-      return Effect.flatMap(write(full), (enqueued) => {
-        each(enqueued)
-        return Effect.andThen(wake(full), tell(full, enqueued))
-      })
+      return Effect.map(write(full), each)
     })
-    const shared =
-      typeof options === "function" ? undefined : Effect.fromResult(ask(kind, middleware.options(options, kind), trace))
+    const shared = typeof options === "function" ? undefined : yield* asked(kind, options, trace)
     const askedFor = (payload: Payload<K>) =>
-      typeof options === "function"
-        ? Effect.fromResult(ask(kind, middleware.options(options(payload, index), kind), trace))
-        : shared!
+      typeof options === "function" ? asked(kind, options(payload, index), trace) : Effect.succeed(shared!)
     const add = Effect.fnUntraced(function* (some: ReadonlyArray<Payload<K>>) {
       for (const payload of some) {
-        const asked = yield* askedFor(payload)
+        const job = yield* askedFor(payload)
         index++
         const encoded = yield* encode(kind, payload)
-        jobs.push({ ...asked, payload: encoded.payload })
+        jobs.push({ ...job, payload: encoded.payload })
         bytes += encoded.bytes
         if (jobs.length >= chunk || bytes >= chunkBytes) yield* flush
       }
@@ -184,7 +170,8 @@ const make = Effect.gen(function* () {
     )
 
   return Client.of({
-    enqueue: (kind, payload, options) => middleware.enqueue(enqueue(kind, payload, options), kind),
+    enqueue: (kind, payload, options = {}) =>
+      middleware.enqueue(shown("Client.enqueue", enqueue(kind, payload, options)), kind),
     enqueueMany: Effect.fn("Client.enqueueMany")(function* (kind, payloads, options = {}) {
       const all: Array<Enqueued> = []
       yield* writeAll(kind, Stream.fromIterable(payloads), options, (enqueued) => void all.push(...enqueued))
@@ -210,25 +197,22 @@ const make = Effect.gen(function* () {
   })
 })
 
-const enqueued = Metric.counter("lanekeeper.jobs.enqueued", {
-  description: "Jobs enqueued here, committed or not, by kind, queue and outcome",
-  incremental: true
-})
+const counter = new Tally(
+  Metric.counter("lanekeeper.jobs.enqueued", {
+    description: "Jobs enqueued here, committed or not, by kind, queue and outcome",
+    incremental: true
+  }),
+  ["kind", "queue", "outcome"]
+)
 
-/** One update for all that say the same: a call has few kinds. */
-const measure = Effect.fnUntraced(function* (jobs: ReadonlyArray<Prepared>, admitted: ReadonlyArray<Enqueued>) {
-  const counts = new Map<string, number>()
-  let next = 0
-  for (const { kind, queue, unique } of jobs) {
-    const outcome = unique === undefined ? "enqueued" : admitted[next++]!.outcome
-    const key = `${kind}\0${queue}\0${outcome}` // names have no NUL
-    counts.set(key, (counts.get(key) ?? 0) + 1)
-  }
-  for (const [key, count] of counts) {
-    const [kind = "", queue = "", outcome = ""] = key.split("\0")
-    yield* Metric.update(Metric.withAttributes(enqueued, { kind, queue, outcome }), count)
-  }
-})
+const measured = (jobs: ReadonlyArray<Prepared>, enqueued: ReadonlyArray<Enqueued>) =>
+  counter.count(jobs, ({ kind, queue }, index) => [kind, queue, enqueued[index]!.outcome])
+
+const events = (jobs: ReadonlyArray<Prepared>, enqueued: ReadonlyArray<Enqueued>) =>
+  jobs.map(({ kind, queue }, index): JobEvent => {
+    const { id, outcome } = enqueued[index]!
+    return { _tag: "Enqueued", id, kind, queue, outcome }
+  })
 
 const isDue = ({ runAt, runIn }: Prepared, now: number): boolean =>
   runAt === undefined ? runIn === undefined || Duration.toMillis(runIn) <= 0 : runAt.epochMilliseconds <= now
@@ -245,6 +229,11 @@ const ask = (kind: Any, options: EnqueueOptions, trace: Trace | undefined) =>
     return { kind: kind.name, ...asked, details: Object.keys(travels).length === 0 ? undefined : travels }
   })
 
+interface Encoded {
+  readonly payload: unknown
+  readonly bytes: number
+}
+
 /** A payload as it is stored, and how large it is. */
 const encode = <K extends Any>(kind: K, payload: Payload<K>) =>
   Effect.flatMap(
@@ -257,9 +246,7 @@ const encode = <K extends Any>(kind: K, payload: Payload<K>) =>
         reason: first?.message ?? "is not what the kind's Schema says"
       })
     }),
-    (
-      encoded
-    ): Effect.Effect<{ readonly payload: unknown; readonly bytes: number }, InvalidPayload | PayloadTooLarge> => {
+    (encoded): Effect.Effect<Encoded, InvalidPayload | PayloadTooLarge> => {
       const fault = faultIn(encoded, maxDepth)
       if (fault !== undefined) return Effect.fail(new InvalidPayload({ kind: kind.name, ...fault }))
       const bytes = Buffer.byteLength(JSON.stringify(encoded ?? null))
@@ -269,11 +256,18 @@ const encode = <K extends Any>(kind: K, payload: Payload<K>) =>
     }
   )
 
-/** The span to link attempts to. Without a tracer there is nobody to show it. */
-const currentTrace = Effect.gen(function* () {
-  if ((yield* Tracer.Tracer) === Tracer.nativeTracer) return undefined
-  const span = yield* Effect.option(Effect.currentParentSpan)
-  return Option.getOrUndefined(
-    Option.map(span, ({ sampled, spanId, traceId }): Trace => ({ traceId, spanId, sampled }))
-  )
-})
+/** Without a tracer there is nobody to show it: a span and where it was made take longer than all the rest. */
+const traced = <A, E, R>(of: (tracer: boolean) => Effect.Effect<A, E, R>) =>
+  Effect.flatMap(Tracer.Tracer, (tracer) => of(tracer !== Tracer.nativeTracer))
+
+const shown = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>) =>
+  traced((traced) => (traced ? Effect.withSpan(effect, name) : effect))
+
+/** The span to link attempts to. */
+const currentTrace = traced((traced) =>
+  traced
+    ? Effect.map(Effect.option(Effect.currentParentSpan), (span) =>
+        Option.getOrUndefined(Option.map(span, ({ sampled, spanId, traceId }): Trace => ({ traceId, spanId, sampled })))
+      )
+    : Effect.undefined
+)

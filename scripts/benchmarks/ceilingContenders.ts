@@ -133,8 +133,8 @@ BEGIN
   INSERT INTO ${schema}.job (id, ticket, enqueued_at, slot, priority, queue, kind, payload)
   SELECT first_job + n, first_ticket + n / ticket_size, now(), 1, 5, 'post', 'mail', ${payload}
   FROM generate_series(0, jobs - 1) AS n;
-  INSERT INTO ${schema}.ticket (id, shelf, size, jobs, attempt, failures, crashes, slot, priority, queue, kind)
-  SELECT first_ticket + n, 0, ticket_size,
+  INSERT INTO ${schema}.ticket (id, shelf, turn, size, jobs, attempt, failures, crashes, slot, priority, queue, kind)
+  SELECT first_ticket + n, 0, 11, ticket_size,
     int8multirange(int8range(first_job + n * ticket_size, first_job + (n + 1) * ticket_size)), 0, 0, 0, 1, 5, 'post', 'mail'
   FROM generate_series(0, jobs / ticket_size - 1) AS n;
 END

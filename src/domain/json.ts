@@ -21,24 +21,25 @@ export const storable = (value: unknown): unknown => {
   })
 }
 
+export interface Fault {
+  readonly path: ReadonlyArray<string | number>
+  readonly reason: string
+}
+
 /** The first place in a JSON value that cannot be stored, or lies deeper than allowed. */
-export const faultIn = (
-  value: unknown,
-  maxDepth: number,
-  path: ReadonlyArray<string | number> = []
-): { readonly path: ReadonlyArray<string | number>; readonly reason: string } | undefined => {
+export const faultIn = (value: unknown, maxDepth: number, depth = 0): Fault | undefined => {
   if (typeof value === "string") {
-    return isStorableText(value) ? undefined : { path, reason: "has a NUL character or half of a surrogate pair" }
+    return isStorableText(value) ? undefined : { path: [], reason: "has a NUL character or half of a surrogate pair" }
   }
   if (typeof value !== "object" || value === null) return undefined
-  if (path.length >= maxDepth) return { path, reason: `is nested more than ${maxDepth} deep` }
-  const entries = Array.isArray(value) ? value.entries() : Object.entries(value)
-  for (const [name, part] of entries) {
-    const within = [...path, name]
-    if (typeof name === "string" && !isStorableText(name))
-      return { path: within, reason: "is a name that cannot be stored" }
-    const fault = faultIn(part, maxDepth, within)
-    if (fault !== undefined) return fault
+  if (depth >= maxDepth) return { path: [], reason: `is nested more than ${maxDepth} deep` }
+  const parts = Array.isArray(value) ? value.entries() : Object.entries(value)
+  for (const [name, part] of parts) {
+    const fault =
+      typeof name === "string" && !isStorableText(name)
+        ? { path: [], reason: "is a name that cannot be stored" }
+        : faultIn(part, maxDepth, depth + 1)
+    if (fault !== undefined) return { ...fault, path: [name, ...fault.path] }
   }
   return undefined
 }

@@ -2,7 +2,7 @@
  * Random scripts against the model. More of them: LANEKEEPER_MODEL_RUNS=10 scripts/test test/store/model.test.ts
  * A failure prints a script; `agree` runs it again.
  */
-import { describe, it, layer } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Clock from "effect/Clock"
@@ -66,7 +66,12 @@ layer(layerSuite, { excludeTestServices: true })("PostgreSQL and the model", (it
     return side(subject)
   })
 
-  const replay = (script: Script) => Effect.flatMap(postgres, (store) => agree(script, side(makeModel()), store))
+  const replay = Effect.fnUntraced(function* (script: Script) {
+    yield* agree(script, side(makeModel()), yield* postgres)
+    const sql = yield* PgClient
+    const lost = yield* sql`SELECT FROM lanekeeper.ticket WHERE turn <> 2 * priority + (again IS NULL)::int`
+    assert.lengthOf(lost, 0, "tickets stand at another turn than their priority gives them")
+  })
 
   it.effect(
     "answer and hold the same after every line of a script [LK-O2]",

@@ -150,8 +150,8 @@ export const slotsOn = (sql: PgClient, schema: string) => {
       INSERT INTO ${schema}.wait (job, token, expires_at, on_expiry, slot, ${pointer})
       SELECT job, token, expires_at, on_expiry, ${-slot}, ${pointer} FROM waiting
     ), ready_still AS (
-      INSERT INTO ${schema}.ticket (id, again, ready_at, size, shelf, jobs, slot, ${pointer})
-      SELECT id, again, ready_at, size, shelf, jobs, ${-slot}, ${pointer} FROM ready
+      INSERT INTO ${schema}.ticket (id, again, ready_at, size, shelf, turn, jobs, slot, ${pointer})
+      SELECT id, again, ready_at, size, shelf, turn, jobs, ${-slot}, ${pointer} FROM ready
     )
     SELECT count(*)::int AS moved FROM moved`
 

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { SqlError } from "effect/sql/SqlError"
+import { CurrentTransformer } from "effect/sql/Statement"
 import { join } from "node:path"
 import { type JobId, parseId } from "../../../src/domain/Job.ts"
 import { layerPostgres } from "../../../src/store/postgres/index.ts"
@@ -93,6 +94,35 @@ layer(layerPostgres().pipe(Layer.provideMerge(TestDatabase.layer)), { excludeTes
           3
         )
       })
+  )
+
+  it.effect("one by one: in one statement each, which writes what the one for many does [LK-E1] [LK-E4]", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const sql = yield* PgClient
+      const ones = [
+        job({ queue: "ones", payload: { to: "x" } }),
+        job({ queue: "ones", priority: 1, deadline: hours(1), details: { tags: ["a"], metadata: { order: 7 } } }),
+        job({ queue: "ones", payload: "twice", runIn: Duration.zero })
+      ]
+      let statements = 0
+      const counted = Effect.provideService(CurrentTransformer, (statement) =>
+        Effect.sync(() => (statements++, statement))
+      )
+      for (const one of ones) yield* counted(store.enqueue([one]))
+      assert.strictEqual(statements, ones.length)
+      yield* store.enqueue([...ones, job({ queue: "another" })])
+      const same = yield* sql<{ readonly written: number }>`
+        SELECT count(*)::int AS written
+        FROM lanekeeper.job JOIN lanekeeper.ticket ON jobs @> job.id AND ticket.id = job.ticket
+        WHERE job.queue = 'ones' AND job.slot = ticket.slot
+        GROUP BY (turn, job.priority, ticket.priority, job.kind, ticket.kind, ticket.queue, job.deadline_ms, ticket.deadline_ms,
+          payload, details, again, attempt, failures, crashes)`
+      assert.deepStrictEqual(
+        same.map(({ written }) => written),
+        [2, 2, 2]
+      )
+    })
   )
 
   it.effect("from a trigger: with the row that fired it, or not at all [LK-E1]", () =>

@@ -28,8 +28,8 @@ const fill = [
    SELECT n, 1, 1, 1 + n / 100000, 'completed', 'completed' FROM generate_series(1, ${finished - 1}) AS n`,
   `INSERT INTO lanekeeper.job (id, ticket, enqueued_at, slot, priority, queue, kind, payload)
    SELECT n, n, now(), 12, 5, 'queue ' || n % 2, 'mail', 'null' FROM generate_series(${finished}, ${finished + ready - 1}) AS n`,
-  `INSERT INTO lanekeeper.ticket (id, shelf, size, jobs, attempt, failures, crashes, slot, priority, queue, kind)
-   SELECT n, n / 100000 % ${shelves}, 1, int8multirange(int8range(n, n, '[]')), 0, 0, 0, 12, 5, 'queue ' || n % 2, 'mail'
+  `INSERT INTO lanekeeper.ticket (id, shelf, turn, size, jobs, attempt, failures, crashes, slot, priority, queue, kind)
+   SELECT n, n / 100000 % ${shelves}, 11, 1, int8multirange(int8range(n, n, '[]')), 0, 0, 0, 12, 5, 'queue ' || n % 2, 'mail'
    FROM generate_series(${finished}, ${finished + ready - 1}) AS n`,
   `SELECT setval('lanekeeper.job_number', ${finished + ready}), setval('lanekeeper.pointer_number', ${finished + ready})`
 ]

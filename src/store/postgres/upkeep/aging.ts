@@ -24,7 +24,7 @@ export const lifting = (sql: PgClient, schema: string): Pick<Upkeep, "lift"> => 
       WHERE ticket.priority > ${level}
       ORDER BY ticket.id LIMIT $2 FOR UPDATE OF ticket SKIP LOCKED
     ), ${allowed("$3", "late")}, lifted AS (
-      UPDATE ${schema}.ticket SET priority = late.level FROM late, allowed
+      UPDATE ${schema}.ticket SET priority = late.level, turn = turn % 2 + 2 * late.level FROM late, allowed
       WHERE ticket.id = late.id AND ticket.shelf = late.shelf RETURNING ticket.id
     )
     SELECT count(*)::int AS lifted FROM lifted`

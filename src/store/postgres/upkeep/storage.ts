@@ -140,7 +140,7 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
   })
 
   const ticketColumns =
-    "id, again, ready_at, size, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind"
+    "id, again, ready_at, size, turn, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind"
   const shelve = (shelf: number) => `
     WITH gone AS (
       DELETE FROM ${schema}.ticket_${shelf} AS ticket USING (

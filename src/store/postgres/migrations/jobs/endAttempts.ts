@@ -134,8 +134,8 @@ BEGIN
         SELECT DISTINCT ON (input.job) input.* FROM input JOIN done ON done.job = input.job AND done.attempt = input.attempt
         ORDER BY input.job, ord
       ), to_ready AS (
-        INSERT INTO ${schema}.ticket (id, again, size, shelf, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
-        SELECT nextval('${schema}.pointer_number'), job, 1, on_shelf, int8multirange(int8range(job, job, '[]')),
+        INSERT INTO ${schema}.ticket (id, again, size, shelf, turn, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
+        SELECT nextval('${schema}.pointer_number'), job, 1, on_shelf, 2 * priority, int8multirange(int8range(job, job, '[]')),
           attempt, failures, crashes, deadline_ms, slot, priority, queue, kind
         FROM (SELECT * FROM follow WHERE goes = 'ready' ORDER BY ord) ready
       ), to_timed AS (

@@ -35,8 +35,8 @@ BEGIN
       ids := ARRAY[nextval('${schema}.job_number')];
       slots := ARRAY[here];
       tickets := ARRAY[nextval('${schema}.pointer_number')];
-      INSERT INTO ${schema}.ticket (id, shelf, size, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
-      VALUES (tickets[1], on_shelf, 1, int8multirange(int8range(ids[1], ids[1], '[]')), 0, 0, 0, deadlines[1], here, priorities[1], queues[1], kinds[1]);
+      INSERT INTO ${schema}.ticket (id, shelf, turn, size, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
+      VALUES (tickets[1], on_shelf, 2 * priorities[1] + 1, 1, int8multirange(int8range(ids[1], ids[1], '[]')), 0, 0, 0, deadlines[1], here, priorities[1], queues[1], kinds[1]);
       INSERT INTO ${schema}.job (id, ticket, enqueued_at, deadline_ms, slot, priority, queue, kind, payload, details)
       VALUES (ids[1], tickets[1], moment, deadlines[1], here, priorities[1], queues[1], kinds[1], payloads[1]::jsonb, details[1]);
       RETURN;
@@ -44,8 +44,8 @@ BEGIN
     SELECT array_agg(nextval('${schema}.job_number')), array_agg(here) INTO ids, slots FROM generate_series(1, cardinality(kinds));
     SELECT array_agg(nextval('${schema}.pointer_number')) INTO tickets
     FROM generate_series(0, (cardinality(kinds) - 1) / ticket_size);
-    INSERT INTO ${schema}.ticket (id, shelf, size, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
-    SELECT tickets[1 + (ord - 1) / ticket_size], on_shelf, count(*), range_agg(int8range(id, id, '[]')), 0, 0, 0,
+    INSERT INTO ${schema}.ticket (id, shelf, turn, size, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
+    SELECT tickets[1 + (ord - 1) / ticket_size], on_shelf, 2 * priorities[1] + 1, count(*), range_agg(int8range(id, id, '[]')), 0, 0, 0,
       deadlines[1], here, priorities[1], queues[1], kinds[1]
     FROM unnest(ids) WITH ORDINALITY AS one (id, ord) GROUP BY (ord - 1) / ticket_size;
     INSERT INTO ${schema}.job (id, ticket, enqueued_at, deadline_ms, slot, priority, queue, kind, payload, details)
@@ -75,8 +75,8 @@ BEGIN
       ORDER BY head, part
     ) alike
   ), ready AS (
-    INSERT INTO ${schema}.ticket (id, shelf, size, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
-    SELECT ticket, on_shelf, size, jobs, 0, 0, 0, deadline_ms, here, priority, queue, kind FROM bundle
+    INSERT INTO ${schema}.ticket (id, shelf, turn, size, jobs, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
+    SELECT ticket, on_shelf, 2 * priority + 1, size, jobs, 0, 0, 0, deadline_ms, here, priority, queue, kind FROM bundle
   ), scheduled AS (
     INSERT INTO ${schema}.timed (job, run_at, attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
     SELECT id, due, 0, 0, 0, deadline_ms, slot, priority, queue, kind FROM placed WHERE due IS NOT NULL

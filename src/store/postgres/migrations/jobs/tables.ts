@@ -106,11 +106,11 @@ FOR VALUES IN (${slot}) WITH (autovacuum_enabled = false)`
   ready_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   size ${schema}.size NOT NULL,
   shelf smallint NOT NULL,
-  turn smallint NOT NULL GENERATED ALWAYS AS (2 * priority + CASE WHEN again IS NULL THEN 1 ELSE 0 END) STORED,
+  turn smallint NOT NULL,
   jobs ${schema}.numbers NOT NULL,${pointer(schema)},
   PRIMARY KEY (id, shelf)
 ) PARTITION BY LIST (shelf)`,
-  `COMMENT ON TABLE ${schema}.ticket IS 'Ready: the jobs of one enqueue, or one job that is ready again. turn is twice the priority, and one more for the former. A claim deletes it, or takes its first jobs and leaves the rest.'`,
+  `COMMENT ON TABLE ${schema}.ticket IS 'Ready: the jobs of one enqueue, or one job that is ready again. turn is twice the priority, and one more for the former: every insert of a row would parse a generated column anew. A claim deletes it, or takes its first jobs and leaves the rest.'`,
   ...numbers(0, shelves - 1).map(
     (shelf) => `CREATE TABLE ${schema}.ticket_${shelf} PARTITION OF ${schema}.ticket
 FOR VALUES IN (${shelf}) WITH (autovacuum_vacuum_insert_threshold = -1)`
