@@ -94,8 +94,9 @@ export const slotsOn = (sql: PgClient, schema: string) => {
       // reads the ring by its parent, would wait behind a stronger lock, until workers were taken for dead.
       [`LOCK TABLE ${tables.join(", ")} IN SHARE ROW EXCLUSIVE MODE NOWAIT`],
       // What moved to the attic or the dead is whole there. A lease that is left over must meet the ends of its attempts.
-      `SELECT NOT EXISTS (SELECT FROM ${schema}.lease WHERE lease.slot = ${slot}) AND NOT EXISTS (
-        SELECT FROM ${schema}.job_${slot} AS body WHERE NOT EXISTS (
+      // Counted, because all are read: for one that EXISTS the planner would begin to look up one end after another.
+      `SELECT NOT EXISTS (SELECT FROM ${schema}.lease WHERE lease.slot = ${slot}) AND 0 = (
+        SELECT count(*) FROM ${schema}.job_${slot} AS body WHERE NOT EXISTS (
           SELECT FROM ${schema}.attempt_end_${slot} AS done WHERE done.job = body.id
           AND (done.final IN ('moved', 'dead') OR done.final IS NOT NULL AND ${pastRetention(schema, "body", "done")})
         )
