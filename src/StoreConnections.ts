@@ -103,6 +103,8 @@ const settingsOf = (budget: ConnectionBudget, config: PgClient.PgClientConfig): 
     plan_cache_mode: "force_custom_plan",
     // Statements over the ring look dear to the planner, whatever lies in it: to compile one takes longer than to run it.
     jit: "off",
+    // What waited for a row must see what became of it: of a stricter level only errors would come, under load most of all.
+    default_transaction_isolation: "read committed",
     idle_in_transaction_session_timeout: "5000" // a frozen process must not hold rows for longer than a leader
   }
 })

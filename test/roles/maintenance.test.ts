@@ -175,6 +175,37 @@ describe("The maintenance role on PostgreSQL", () => {
   )
 
   test(
+    "moves what others are moving, too, where the database asks for serializable transactions [LK-B4]",
+    Effect.gen(function* () {
+      const { enqueue, isAt } = yield* world
+      const sql = yield* PgClient.PgClient
+      yield* sql.unsafe(
+        `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$`
+      )
+      const client = PgClient.layer({ url: Redacted.make(yield* maintainer) })
+      const stores = Context.get(
+        yield* Layer.build(StoreConnections.layerPostgres().pipe(Layer.provide(client))),
+        StoreConnections
+      )
+      const lanes = yield* Effect.replicateEffect(
+        stores.open({
+          name: "strict",
+          connections: 1,
+          statementTimeout: Duration.seconds(20),
+          lockTimeout: Duration.seconds(5)
+        }),
+        4
+      )
+      const ids = yield* enqueue(...Array.from({ length: 400 }, () => ({ runIn: Duration.hours(1) })))
+      yield* sql`UPDATE lanekeeper.timed SET run_at = now() - interval '1 second'`
+      const drain = (lane: Store["Service"]) =>
+        lane.promote({ limit: 10 }).pipe(Effect.repeat({ while: ({ ready }) => ready > 0 }))
+      yield* Effect.forEach(lanes, drain, { concurrency: "unbounded" })
+      yield* isAt("ready", ...ids)
+    })
+  )
+
+  test(
     "rescues all others while a handler's own transaction keeps one job's end, and leaves that one to it [LK-B9, LK-G2]",
     Effect.gen(function* () {
       const { claim, declareDead, enqueue, finish, isAt, register, store } = yield* world

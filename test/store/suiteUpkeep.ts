@@ -188,6 +188,18 @@ export const figures = (test: Test): void => {
       assert.deepStrictEqual(yield* claimedIds(yield* register), [low, high, young])
     }))
 
+  test("lift: raises a fresh job that stands behind those of its priority that come back again and again [LK-D5]", (world) =>
+    Effect.gen(function* () {
+      const { claimedIds, elapse, enqueue, register, store } = world
+      const lift = store.lift({ step: Duration.minutes(1), limit: 100 })
+      const [fresh] = yield* enqueue({ priority: 5 })
+      yield* elapse("6 minutes")
+      const [polls] = yield* enqueue({ priority: 5, runIn: Duration.hours(1) })
+      yield* store.runNow(polls!)
+      assert.strictEqual(yield* lift, 1)
+      assert.deepStrictEqual(yield* claimedIds(yield* register), [fresh, polls])
+    }))
+
   test("lift: leaves what nothing better is in the way of, and what is paused [LK-D5]", ({ elapse, enqueue, store }) =>
     Effect.gen(function* () {
       yield* enqueue({ priority: 9 }, { priority: 9, queue: "paused" }, { priority: 0, queue: "paused" })

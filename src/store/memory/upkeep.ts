@@ -94,6 +94,9 @@ export const stats = ({ stats }: Contents, now: Time): Option.Option<Stats> =>
     queues
   }))
 
+/** Those that are ready again go before fresh ones of their priority, and can come back for ever. */
+const turnOf = ({ pointer, priority }: Job) => 2 * priority + (pointer.place === "ready" && pointer.fresh ? 1 : 0)
+
 export const lift = (
   contents: Contents,
   now: Time,
@@ -103,7 +106,7 @@ export const lift = (
   const level = ({ since }: Job) => Math.max(0, 9 - Math.floor((now - since) / Duration.toMillis(step)))
   const late = ready
     .filter((job) => job.priority > level(job))
-    .filter((job) => ready.some(({ priority, queue }) => queue === job.queue && priority < job.priority))
+    .filter((job) => ready.some((other) => other.queue === job.queue && turnOf(other) < turnOf(job)))
     .slice(0, limit)
   for (const job of late) job.priority = level(job)
   return late.length
