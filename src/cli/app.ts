@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Flag from "effect/cli/Flag"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import * as Runtime from "effect/Runtime"
+import { errorExitCode } from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { existsSync } from "node:fs"
@@ -14,11 +14,22 @@ import type { Client } from "../Client.ts"
 import type { DispatcherOptions } from "../dispatch/Settings.ts"
 import type { Handlers } from "../Handlers.ts"
 import type { Kind } from "../Job.ts"
+import type { Runtime } from "../roles/Runtime.ts"
 
-/** What a module for `--app` exports. */
-export interface App {
-  /** The handlers of its kinds. What they need besides the database and `Client` is theirs to provide. */
-  readonly handlers: Layer.Layer<Handlers, unknown, Client | PgClient | SqlClient>
+/** What code of an application is given. What else it needs is its own to provide. */
+export type Provided = Client | PgClient | SqlClient
+
+/** What a module can export for whoever leads. */
+export interface Declarations {
+  /** What `Lanekeeper.layerEvents` makes: where events are delivered. */
+  readonly events: Layer.Layer<never, unknown, Provided>
+  /** What the lane `hook` runs. */
+  readonly hook: Effect.Effect<unknown, unknown, Provided> | undefined
+}
+
+/** What a module exports for a worker. */
+export interface App extends Declarations {
+  readonly handlers: Layer.Layer<Handlers, unknown, Provided>
   readonly queues: DispatcherOptions["queues"]
 }
 
@@ -27,7 +38,7 @@ export class AppFault extends Schema.TaggedError<AppFault>()("AppFault", {
   file: Schema.String,
   rule: Schema.String
 }) {
-  override readonly [Runtime.errorExitCode] = 78
+  override readonly [errorExitCode] = 78
 
   override get message() {
     return `${this.file} ${this.rule}`
@@ -35,7 +46,16 @@ export class AppFault extends Schema.TaggedError<AppFault>()("AppFault", {
 }
 
 export const appFlag = Flag.String("app").pipe(
-  Flag.withDescription("The module with your handlers, such as ./dist/jobs.js: it exports `handlers`")
+  Flag.withDescription(
+    "The module with your handlers, such as ./dist/jobs.js: it exports `handlers`, and `queues`, `events` and `hook` if you like"
+  )
+)
+
+export const declarationsFlag = Flag.String("app").pipe(
+  Flag.withDescription(
+    "A module of yours that exports `events`, where to deliver them, or a `hook` to run every minute"
+  ),
+  Flag.optional
 )
 
 const handlersWanted =
@@ -72,12 +92,49 @@ const isKind = (value: unknown): value is Loaded =>
 
 export const loadApp = Effect.fnUntraced(function* (path: string): Effect.fn.Return<App, AppFault> {
   const fault = (rule: string) => new AppFault({ file: path, rule })
-  const { handlers, queues } = yield* load(path)
+  const module = yield* load(path)
+  const { handlers, queues } = module
   if (handlers === undefined) return yield* fault(`has no export \`handlers\`: ${handlersWanted}`)
   if (!Layer.isLayer(handlers)) return yield* fault(`exports \`handlers\`, which is no Layer: ${handlersWanted}`)
   if (!isQueues(queues)) return yield* fault(`exports \`queues\`, which is not what it can be: ${queuesWanted}`)
-  return { handlers: handlers as App["handlers"], queues }
+  return { handlers: handlers as App["handlers"], queues, ...(yield* declarationsIn(path, module)) }
 })
+
+const eventsWanted = "export what `Lanekeeper.layerEvents` makes, or leave it out"
+
+const hookWanted = "export an Effect, or leave it out"
+
+const declarationsIn = Effect.fnUntraced(function* (
+  path: string,
+  { events = Layer.empty, hook }: Readonly<Record<string, unknown>>
+): Effect.fn.Return<Declarations, AppFault> {
+  const fault = (rule: string) => new AppFault({ file: path, rule })
+  if (!Layer.isLayer(events)) return yield* fault(`exports \`events\`, which is no Layer: ${eventsWanted}`)
+  if (hook !== undefined && !Effect.isEffect(hook)) {
+    return yield* fault(`exports \`hook\`, which is no Effect: ${hookWanted}`)
+  }
+  return { events: events as Declarations["events"], hook: hook as Declarations["hook"] }
+})
+
+/** For a role without handlers. */
+export const loadDeclarations = Effect.fnUntraced(function* (path: string): Effect.fn.Return<Declarations, AppFault> {
+  const module = yield* load(path)
+  if (module["events"] !== undefined || module["hook"] !== undefined) return yield* declarationsIn(path, module)
+  const rule =
+    "exports neither `events` nor `hook`, and maintenance runs nothing else of an application: leave --app out"
+  return yield* new AppFault({ file: path, rule })
+})
+
+/** A role with what is declared for it. */
+export const declaring = <E, R>(
+  { events, hook }: Declarations,
+  role: (options: { readonly hook: Effect.Effect<unknown, unknown> | undefined }) => Layer.Layer<Runtime, E, R>
+) =>
+  Layer.unwrap(
+    Effect.map(Effect.context<Provided>(), (context) =>
+      role({ hook: hook === undefined ? undefined : Effect.provideContext(hook, context) })
+    )
+  ).pipe(Layer.provide(events))
 
 /** Where in the application it happened is in the stack, and what happened may be in the cause. */
 const told = (error: unknown): string => {

@@ -1,7 +1,9 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Settings from "../Settings.ts"
+import { declarationsFlag, declaring, loadDeclarations } from "./app.ts"
 import { serving } from "./ending.ts"
 import { schemaFlag } from "./flags.ts"
 
@@ -14,14 +16,22 @@ const settings = {
 
 export const maintenance = Command.make(
   "maintenance",
-  { schema: schemaFlag },
+  { app: declarationsFlag, schema: schemaFlag },
   Effect.fn(function* (flags) {
     const { directUrl, leadership, schema, url, ...options } = yield* Settings.read(settings, flags)
+    const declarations = Option.isSome(flags.app) ? yield* loadDeclarations(flags.app.value) : undefined
+    const { Client } = yield* Effect.promise(() => import("../Client.ts"))
     const { layerMaintenanceOnly } = yield* Effect.promise(() => import("../roles/maintenance.ts"))
     const { equipped } = yield* Effect.promise(() => import("./equipped.ts"))
     const { layerGround } = yield* Effect.promise(() => import("./ground.ts"))
     const ground = layerGround({ role: "maintenance", url, directUrl, schema, leadership })
-    const running = yield* equipped(layerMaintenanceOnly(options), ground, options)
+    const role =
+      declarations === undefined
+        ? layerMaintenanceOnly(options)
+        : declaring(declarations, (declared) => layerMaintenanceOnly({ ...options, ...declared })).pipe(
+            Layer.provide(Client.layer)
+          )
+    const running = yield* equipped(role, ground, options)
     const connections = Effect.logInfo("Takes connections, at most", { leading: 5, following: 2 })
     return yield* serving(Effect.andThen(connections, Layer.launch(running)))
   })

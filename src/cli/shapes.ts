@@ -69,6 +69,7 @@ export const Process = Schema.Struct({
   state: Schema.Literals(["alive", "silent", "declared dead"]),
   leads: Schema.Boolean,
   lastBeat: Schema.Int,
+  lanes: Schema.Array(Schema.String),
   kinds: Nullable(Schema.Array(Schema.String)),
   queues: Nullable(Schema.Array(Schema.String))
 })

@@ -2,7 +2,7 @@ import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Settings from "../Settings.ts"
-import { appFlag, loadApp } from "./app.ts"
+import { appFlag, declaring, loadApp } from "./app.ts"
 import { onSecondSignal, serving } from "./ending.ts"
 import { schemaFlag } from "./flags.ts"
 
@@ -35,7 +35,8 @@ export const worker = Command.make(
       connections: connections.handlers,
       staleAfter: options.staleAfter
     })
-    const role = layerWorker({ ...options, queues: options.queues ?? app.queues }).pipe(
+    const queues = options.queues ?? app.queues
+    const role = declaring(app, (declared) => layerWorker({ ...options, ...declared, queues })).pipe(
       Layer.provide(app.handlers),
       Layer.provide(Client.layer)
     )

@@ -37,7 +37,7 @@ export const workers = Command.make(
 )
 
 const tell = (
-  { beatAge, declaredDead, id, leads, name, role, version }: ProcessRow,
+  { beatAge, declaredDead, id, lanes, leads, name, role, version }: ProcessRow,
   worker: WorkerRow | undefined,
   staleAfter: Duration.Duration
 ): typeof Process.Type => {
@@ -51,18 +51,20 @@ const tell = (
     state: declaredDead ? "declared dead" : silent ? "silent" : "alive",
     leads,
     lastBeat: millis(beatAge),
+    lanes,
     kinds: serves?.kinds ?? null,
     queues: serves?.queues ?? null
   }
 }
 
-const rowOf = ({ id, kinds, lastBeat, leads, name, queues, release, role, state }: typeof Process.Type) => ({
+const rowOf = ({ id, kinds, lanes, lastBeat, leads, name, queues, release, role, state }: typeof Process.Type) => ({
   id: `${id}`,
   name,
   role,
   release: release ?? "",
   state: leads ? `${state}, leads` : state,
   "last beat": `${rounded(Duration.millis(lastBeat))} ago`,
+  lanes: lanes.length === 0 ? "" : `${lanes.length}`,
   queues: queues?.join(", ") ?? "",
   kinds: kinds?.join(", ") ?? ""
 })

@@ -1,6 +1,7 @@
 /** Every command for people and, decoded by its Schema, for scripts. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -280,7 +281,7 @@ describe("lanekeeper queues list", () => {
 
 describe("lanekeeper workers", () => {
   test(
-    "shows who works, what each serves, and who was declared dead [LK-K1]",
+    "shows who works or maintains, in which role and release, who leads, and who was declared dead [LK-K1] [LK-D10]",
     Effect.gen(function* () {
       const store = yield* Store
       assert.strictEqual(yield* printed("workers"), "No process is registered")
@@ -298,6 +299,12 @@ describe("lanekeeper workers", () => {
       })
       assert.deepInclude(processes[1], { name: "box:2", state: "declared dead", kinds: null })
       assert.match(yield* printed("workers"), /box:1 +worker .*alive .* ago +post, bulk +note\n/)
+      const about = { role: "maintenance", version: "1.2.3", holder: "box:3", lanes: ["promote", "cron"] } as const
+      yield* store.register("box:3", undefined, about)
+      yield* store.takeLead({ holder: "box:3", lease: Duration.minutes(1) })
+      const { processes: after } = yield* answered(Shapes.Workers, "workers")
+      assert.deepInclude(after[2], { role: "maintenance", release: "1.2.3", leads: true, lanes: ["promote", "cron"] })
+      assert.match(yield* printed("workers"), /box:3 +maintenance +1\.2\.3 +alive, leads +\S+ ago +2$/)
     })
   )
 })

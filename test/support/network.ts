@@ -4,7 +4,7 @@ import { once } from "node:events"
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 
 export const makeNetwork = Effect.fnUntraced(function* (url: string) {
-  const target = new URL(url)
+  let target = new URL(url)
   const sockets = new Set<Socket>()
   const forgotten = new WeakSet<Socket>()
   let state: "mended" | "cut" | "black hole" = "mended"
@@ -52,6 +52,8 @@ export const makeNetwork = Effect.fnUntraced(function* (url: string) {
     forget: Effect.sync(() => {
       for (const socket of sockets) forgotten.add(socket)
     }),
+    /** New connections come to another server, as when a name is pointed elsewhere. What is connected stays. */
+    lead: (to: string) => Effect.sync(() => void (target = new URL(to))),
     /** New connections work. Those that lost something are broken by then. */
     mend: Effect.sync(() => {
       if (state === "black hole") for (const socket of sockets) socket.destroy()
