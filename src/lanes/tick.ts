@@ -47,7 +47,8 @@ export const tick = Effect.fn("tick")(function* (options: TickOptions = {}) {
   const last = new Map((yield* store.laneRuns).map((run) => [run.lane, run] as const))
   const isDue = (name: string, interval: Duration.Duration) => {
     const run = last.get(name)
-    return run === undefined || Duration.isGreaterThanOrEqualTo(run.age, interval)
+    // A run that is still to come was by a clock that has been set back since.
+    return run === undefined || Duration.isNegative(run.age) || Duration.isGreaterThanOrEqualTo(run.age, interval)
   }
   const due = classes
     .flatMap((one) => lanes.filter((lane) => lane.class === one))

@@ -30,7 +30,7 @@ export const leading = (sql: PgClient, schema: string): Pick<Store["Service"], L
       AS ran (lane, age, took, rows, failures, error)
     ON CONFLICT (lane) DO UPDATE SET (started_at, took_ms, rows, failures, error) =
       (excluded.started_at, excluded.took_ms, excluded.rows, excluded.failures, excluded.error)
-    WHERE run.started_at <= excluded.started_at`
+    WHERE run.started_at <= excluded.started_at OR run.started_at > clock_timestamp()`
 
   return {
     leader: Effect.map(

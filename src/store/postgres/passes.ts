@@ -63,16 +63,17 @@ export const passing = (
     return moved
   })
 
-  // The two times are read after the wait for the other looker's row, and a beat that comes meanwhile is seen.
+  // The two times are read after the wait for the other looker's row, and a beat that comes meanwhile is seen. A time to
+  // come is of a clock that has been set back since, or another server's: it would keep its worker alive until then.
   const watch = `
     WITH looked AS (
       UPDATE ${schema}.watch SET looked_at = clock_timestamp(),
-        since = CASE WHEN clock_timestamp() - looked_at > $1 * interval '0.5 ms' THEN clock_timestamp() ELSE since END
+        since = CASE WHEN clock_timestamp() - looked_at BETWEEN '0' AND $1 * interval '0.5 ms' THEN since ELSE clock_timestamp() END
       WHERE $2::bigint IS NULL OR EXISTS (SELECT FROM ${schema}.leader WHERE term = $2 FOR KEY SHARE)
       RETURNING since
     ), declared AS (
       UPDATE ${schema}.worker SET declared_dead_at = clock_timestamp() FROM looked
-      WHERE declared_dead_at IS NULL AND clock_timestamp() - greatest(beat_at, since) > $1 * interval '1 ms'
+      WHERE declared_dead_at IS NULL AND clock_timestamp() - greatest(CASE WHEN beat_at <= clock_timestamp() THEN beat_at END, since) > $1 * interval '1 ms'
       RETURNING id, name, beat_at
     ), dead AS (
       SELECT * FROM declared UNION ALL
@@ -82,7 +83,7 @@ export const passing = (
       SELECT lease.worker, 'forgotten', min(lease.claimed_at) FROM ${schema}.lease CROSS JOIN looked
       WHERE NOT EXISTS (SELECT FROM ${schema}.worker WHERE worker.id = lease.worker) GROUP BY lease.worker
     )
-    SELECT id, name, extract(epoch FROM clock_timestamp() - beat_at)::float8 * 1000 AS age FROM dead
+    SELECT id, name, greatest(extract(epoch FROM clock_timestamp() - beat_at), 0)::float8 * 1000 AS age FROM dead
     WHERE EXISTS (SELECT FROM ${schema}.lease WHERE lease.worker = dead.id) ORDER BY id`
 
   const oldest = (table: string, column: string) =>
