@@ -15,10 +15,11 @@ import { isAbsolute, join } from "node:path"
 import { promisify } from "node:util"
 import { slotOf } from "../../../src/domain/Job.ts"
 import { layerPostgres } from "../../../src/store/postgres/index.ts"
+import { smallParts } from "../../../src/store/postgres/migrations/rewrite.ts"
 import { Slots } from "../../../src/store/postgres/Slots.ts"
 import { Store } from "../../../src/store/Store.ts"
 import { TestDatabase } from "../../support/TestDatabase.ts"
-import { completed, died, endOf, hours, makeWorld, parked, released, retried } from "../suiteWorld.ts"
+import { completed, died, endOf, hours, job, makeWorld, parked, released, retried } from "../suiteWorld.ts"
 import { elapse } from "../suitePostgres.ts"
 
 const stores = Layer.merge(layerPostgres(), Slots.layer()).pipe(Layer.provideMerge(TestDatabase.layer))
@@ -140,5 +141,50 @@ describe("Readers", () => {
       yield* pastRetention
       assert.strictEqual(yield* slots.emptySlot(home), "emptied")
       yield* everyMove(world)
+    }))
+
+  test("with one snapshot find a table written anew empty, and lose nothing by what they then do [LK-D1] [LK-E5]", (world) =>
+    Effect.gen(function* () {
+      const { database, enqueue, isAt, slots, store } = world
+      const unique = { by: { key: "a" }, places: ["scheduled"], onConflict: "debounce" } as const
+      const [kept] = yield* store.enqueueUnique([{ ...job({ runIn: hours(1) }), unique }])
+      const reader = yield* database.connect
+      const writer = yield* database.connect
+      const count = (connection: PgConnection) =>
+        Effect.map(
+          connection.query("SELECT count(*)::int AS jobs FROM lanekeeper.timed"),
+          ({ rows }) => rows[0]!["jobs"]
+        )
+      for (const connection of [reader, writer]) {
+        yield* connection.query("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        yield* connection.query("SELECT count(*) FROM pg_class")
+      }
+      assert.strictEqual(yield* slots.rewrite("timed", 0), "emptied")
+      assert.strictEqual(yield* count(reader), 0)
+      yield* reader.query("COMMIT")
+      assert.strictEqual(yield* count(reader), 1)
+      // It cannot be told that the key's job is scheduled, and must not take it for gone.
+      const second =
+        "SELECT lanekeeper.enqueue('mail', delay => '2 hours', unique_key => 'a', on_conflict => 'debounce')"
+      const refused = yield* Effect.flip(writer.query(second))
+      assert.strictEqual(refused.reason._tag, "SerializationError")
+      yield* writer.query("ROLLBACK")
+      yield* writer.query(second)
+      assert.strictEqual(yield* count(reader), 1)
+      yield* isAt("scheduled", kept!.id)
+      yield* enqueue({})
+    }))
+
+  test("let every move pass while tables are written anew in a loop, published [LK-D1]", (world) =>
+    Effect.gen(function* () {
+      const { slots, sql } = world
+      yield* sql`CREATE PUBLICATION everything FOR ALL TABLES`
+      const written = yield* Ref.make(0)
+      yield* Effect.forEach(smallParts, ({ table }) => slots.rewrite(table, 0)).pipe(
+        Effect.tap((found) => Ref.update(written, (count) => count + found.filter((one) => one === "emptied").length)),
+        Effect.forever,
+        Effect.forkScoped
+      )
+      while ((yield* Ref.get(written)) < 100) yield* everyMove(world)
     }))
 })

@@ -70,16 +70,16 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
       slot = here AS current,
       slot > slots OR turns > 0 AND (turns - 1) * period + since > retention AS ripe,
       (greatest(extract(epoch FROM retention - (turns - 1) * period - since), 0) * 1000)::float8 AS ripens,
-      slot > slots OR turns = slots - 1 AS closing
+      slot > slots OR turns = slots - 1 AS closing, 1 AS parts
     FROM ring CROSS JOIN generate_series(1, ${slots}) AS slot
     CROSS JOIN LATERAL (SELECT (here - slot + slots) % slots AS turns) back
     UNION ALL
-    SELECT 'shelf', shelf, ${size("ticket", "shelf")}::float8, shelf = on_shelf, true, 0, true
+    SELECT 'shelf', shelf, ${size("ticket", "shelf")}::float8, shelf = on_shelf, true, 0, true, 1
     FROM ring CROSS JOIN generate_series(0, ${shelves - 1}) AS shelf
     UNION ALL
-    SELECT 'attic', 0, (${size("job", "0")} + ${size("attempt_end", "0")})::float8, true, true, 0, true
+    SELECT 'attic', 0, (${size("job", "0")} + ${size("attempt_end", "0")})::float8, true, true, 0, true, 1
     UNION ALL
-    SELECT piece, number, pg_relation_size(part)::float8, true, true, 0, true
+    SELECT piece, number, pg_relation_size(part)::float8, true, true, 0, true, count(*) OVER (PARTITION BY piece)
     FROM (VALUES ${small.join(", ")}) AS small (piece, number, part)`
   const withRing = `
     WITH ring AS (
@@ -92,7 +92,7 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
   const due = `${withRing}
     SELECT piece.* FROM (${pieces}) piece
     LEFT JOIN ${schema}.look ON look.piece = piece.piece AND look.number = piece.number
-    WHERE bytes >= CASE WHEN piece.piece IN ('slot', 'attic') THEN 1 ELSE ${worthwhile} END
+    WHERE bytes >= CASE WHEN piece.piece IN ('slot', 'attic') THEN 1 ELSE ${worthwhile} / parts END
       AND (NOT current OR piece.piece NOT IN ('slot', 'shelf')) AND (again_at IS NULL OR again_at <= clock_timestamp())
       AND (piece.piece IN ('slot', 'shelf', 'attic') OR ${pinned})
     ORDER BY piece.piece = 'attic', closing DESC, number`
@@ -192,7 +192,7 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
     const found = { rows, alive: rows, why: null, rest: patience.ripe }
     if (living * 2 > bytes) return found
     if (rows > mostRows) return { ...found, why: `${counted(rows, "row")}, too many to copy while everybody waits` }
-    const how = yield* rewrite(table, worthwhile)
+    const how = yield* rewrite(table, bytes)
     if (how === "emptied") return { ...found, did: { rewritten: 1 } }
     return how === "busy"
       ? { ...found, why: yield* readers(table), rest: patience.busy }
