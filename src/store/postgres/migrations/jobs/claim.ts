@@ -1,19 +1,12 @@
 import { shelves, slots } from "./tables.ts"
 
-/** Where a ticket is split. */
+/** Where a ticket is split whose jobs have gaps between them. */
 export const firstJobs = (schema: string) => `
-CREATE FUNCTION ${schema}.first_jobs(jobs int8multirange, wanted int) RETURNS int8multirange LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-  IF upper(jobs) - lower(jobs) = (SELECT sum(upper(run) - lower(run)) FROM unnest(jobs) AS run) THEN
-    RETURN int8multirange(int8range(lower(jobs), lower(jobs) + wanted));
-  END IF;
-  RETURN coalesce((
-    SELECT range_agg(int8range(lower(run), least(upper(run), lower(run) + wanted - before))) FROM (
-      SELECT run, (sum(upper(run) - lower(run)) OVER (ORDER BY run))::bigint - upper(run) + lower(run) AS before
-      FROM unnest(jobs) AS run
-    ) first WHERE before < wanted
-  ), '{}');
-END
+CREATE FUNCTION ${schema}.first_jobs(jobs int8multirange, wanted int) RETURNS int8multirange LANGUAGE sql IMMUTABLE AS $$
+  SELECT range_agg(int8range(lower(run), least(upper(run), lower(run) + wanted - before))) FROM (
+    SELECT run, (sum(upper(run) - lower(run)) OVER (ORDER BY run))::bigint - upper(run) + lower(run) AS before
+    FROM unnest(jobs) AS run
+  ) first WHERE before < wanted
 $$`
 
 /** One statement per slot: each is planned when it is first used, and locks nothing of the other slots. */
@@ -30,11 +23,14 @@ const bodies = (schema: string) =>
         WHERE lease.slot = one_slot;`
   ).join("")
 
+/** How many tickets a claim looks at first: as many as nearly always hold enough, and what is read for one. */
+const firstReach = 10
+
 /** The next tickets of a kind, in the order of the index. Of two lower bounds a scan begins at one, maybe the wrong one. */
 const next = (schema: string, where: string) => `(
                 SELECT ticket.id, ticket.turn, ticket.shelf, ticket.ctid AS spot, ticket.size, ticket.crashes FROM ${schema}.ticket
                 WHERE ticket.queue = queues[asked] AND ${where} AND (ticket.crashes < brink OR room > 0)
-                ORDER BY ticket.queue, ticket.kind, ticket.turn, ticket.id LIMIT wanted OFFSET 0
+                ORDER BY ticket.queue, ticket.kind, ticket.turn, ticket.id LIMIT reach OFFSET 0
               ) next`
 
 const fromStart = (schema: string) => `unnest(kinds) AS served (kind)
@@ -52,31 +48,21 @@ const fromMarks = (schema: string) => `(
                     SELECT kind, turn, mark FROM unnest(known_queues, known_kinds, known_turns, known_marks) AS known (queue, kind, turn, mark)
                     WHERE queue = queues[asked] AND kind = ANY (kinds)
                   ) edge
-                ) reach
+                ) bounds
               ) stretch
               CROSS JOIN LATERAL ${next(
                 schema,
                 `ticket.kind = stretch.kind AND (ticket.turn, ticket.id) >= (stretch.turn, stretch.mark) AND ticket.turn < stretch.end_turn`
               )}`
 
-/** The tickets next in turn, with how many jobs of each begin at once. */
-const choose = (from: string) => `
-          SELECT array_agg(choice.id), array_agg(choice.shelf), array_agg(choice.spot), array_agg(choice.size),
-            array_agg(least(choice.size, greatest(0, begin_left - choice.before))::int),
-            sum(choice.size), max(choice.turn), max(choice.brinks) > room, max(choice.brinks) FILTER (WHERE choice.brinks <= room)
-          INTO ids, in_shelves, spots, sizes, cuts, chosen, last_turn, crowded, on_brink
-          FROM (
-            SELECT next.*, sum(next.size) OVER turns - next.size AS before, count(*) FILTER (WHERE next.crashes >= brink) OVER turns AS brinks
-            FROM ${from}
-            WINDOW turns AS (ORDER BY next.turn, next.id ROWS UNBOUNDED PRECEDING)
-          ) choice
-          WHERE choice.before < wanted AND (choice.brinks <= room OR choice.brinks = room + 1 AND choice.crashes >= brink);`
-
-/** A ticket as it was chosen, locked: nothing where somebody holds it or has changed it since. */
-const grasp = (schema: string, shelf: number, columns: string, at: (column: string) => string) => `
-              SELECT ${columns} FROM ${schema}.ticket_${shelf} AS ticket
-              WHERE ticket.ctid = ${at("spot")} AND ticket.id = ${at("id")} AND ticket.size = ${at("size")}
-              FOR UPDATE SKIP LOCKED OFFSET 0`
+/** The tickets next in turn, and which of them are on the brink. */
+const look = (from: string) => `
+          SELECT array_agg(id), array_agg(turn), array_agg(shelf), array_agg(spot), array_agg(size), sum(size), count(*),
+            coalesce(array_agg(id) FILTER (WHERE crashes >= brink), '{}')
+          INTO ids, in_turns, in_shelves, spots, sizes, chosen, amount, brinks
+          FROM (SELECT next.* FROM ${from}
+            ORDER BY next.turn, next.id LIMIT reach
+          ) first;`
 
 /** One statement per shelf: by the place of a row there is no telling its shelf. */
 const perShelf = (statement: (shelf: number) => string) =>
@@ -86,54 +72,50 @@ const perShelf = (statement: (shelf: number) => string) =>
           WHEN ${shelf} THEN${statement(shelf)}`
   ).join("")
 
-/** Takes the first jobs of the last ticket. */
-const takeFirst = (schema: string) => (shelf: number) =>
-  `
-            SELECT (held.ticket).* INTO grip FROM (${grasp(schema, shelf, "ticket, ticket.ctid AS spot", (column) => `${column}s[amount]`)}
-            ) held WHERE held.spot = spots[amount];
-            IF FOUND THEN
-              part := ${schema}.first_jobs(grip.jobs, (grip.size - surplus)::int);
-              UPDATE ${schema}.ticket_${shelf} SET jobs = jobs - part, size = surplus WHERE ctid = spots[amount];
-            END IF;`
-
-/** Takes whole tickets, and puts the jobs of those that are alike together. */
+/** Takes whole tickets. Of one that was changed since the look its new version is locked, which lies elsewhere and stays. */
 const takeWhole = (schema: string) => (shelf: number) =>
   `
             WITH gone AS (
-              DELETE FROM ${schema}.ticket_${shelf} AS ticket USING (
-                SELECT choice.spot, choice.cut
-                FROM unnest(ids[:amount], in_shelves[:amount], spots[:amount], sizes[:amount], cuts[:amount]) AS choice (id, shelf, spot, size, cut)
-                CROSS JOIN LATERAL (${grasp(schema, shelf, "ticket.ctid AS spot", (column) => `choice.${column}`)}
-                ) held WHERE choice.shelf = ${shelf} AND held.spot = choice.spot
-              ) grasped
-              WHERE ticket.ctid = grasped.spot
-              RETURNING ticket.*, grasped.cut
-            ), piece AS (
-              SELECT id, again, true AS begun, cut AS size, CASE WHEN cut = size THEN jobs ELSE ${schema}.first_jobs(jobs, cut) END AS jobs,
-                attempt, failures, crashes, deadline_ms, slot, priority, kind FROM gone WHERE cut > 0
-              UNION ALL
-              SELECT id, again, false, size - cut, CASE WHEN cut = 0 THEN jobs ELSE jobs - ${schema}.first_jobs(jobs, cut) END,
-                attempt, failures, crashes, deadline_ms, slot, priority, kind FROM gone WHERE cut < size
+              DELETE FROM ${schema}.ticket_${shelf} AS ticket WHERE ctid = ANY (ARRAY(
+                SELECT ctid FROM ${schema}.ticket_${shelf} WHERE ctid = ANY (ARRAY(
+                  SELECT spot FROM unnest(spots[:whole], in_shelves[:whole]) AS choice (spot, shelf) WHERE shelf = ${shelf}
+                )) FOR UPDATE SKIP LOCKED
+              ))
+              RETURNING ticket::${schema}.ticket
             )
-            SELECT taken || array_agg((min, claimer, position, began, NULL, size, begun, jobs, NULL,
-              attempt, failures, crashes, deadline_ms, slot, priority, queues[asked], kind)::${schema}.lease),
-              got + coalesce(sum(size), 0), got_begun + coalesce(sum(size) FILTER (WHERE begun), 0)
-            INTO taken, got, got_begun
+            SELECT taken || array_agg(gone.ticket), got + coalesce(sum((gone.ticket).size), 0) INTO taken, got FROM gone;`
+
+/** Takes the first jobs of a ticket, as a ticket of their own. */
+const takePart = (schema: string) => (shelf: number) =>
+  `
+            UPDATE ${schema}.ticket_${shelf} AS ticket SET jobs = ticket.jobs - held.jobs, size = surplus
             FROM (
-              SELECT min(id), CASE WHEN again IS NOT NULL THEN id END AS position, begun, sum(size) AS size, range_agg(jobs) AS jobs,
-                min(attempt) AS attempt, min(failures) AS failures, min(crashes) AS crashes, deadline_ms, slot, priority, kind
-              FROM piece GROUP BY position, begun, deadline_ms, slot, priority, kind
-            ) bundle;`
+              SELECT spot, size, CASE WHEN upper(jobs) - lower(jobs) = size + surplus
+                THEN int8multirange(int8range(lower(jobs), lower(jobs) + size)) ELSE ${schema}.first_jobs(jobs, size) END AS jobs
+              FROM (
+                SELECT ctid AS spot, size - surplus AS size, jobs
+                FROM ${schema}.ticket_${shelf} WHERE ctid = spots[amount] FOR UPDATE SKIP LOCKED OFFSET 0
+              ) as_chosen
+              WHERE spot = spots[amount] OFFSET 0
+            ) held
+            WHERE ticket.ctid = held.spot
+            RETURNING ticket.id, NULL, ticket.ready_at, held.size, ticket.shelf, ticket.turn, held.jobs, ticket.attempt, ticket.failures,
+              ticket.crashes, ticket.deadline_ms, ticket.slot, ticket.priority, ticket.queue, ticket.kind INTO part;
+            IF FOUND THEN
+              taken := taken || part;
+              got := got + part.size;
+            END IF;`
 
 /**
  * Takes ready pointers and writes leases. The turns of a queue and kind are its priorities, those that are ready again
  * before fresh ones. A claim that is given marks begins at them (see Turns.ts), one that is given none at the start of
  * each kind.
  *
- * Each round reads the tickets next in turn, without locks and only as many as hold the jobs wanted, then takes those
- * that nobody else holds or has changed: they are remembered by the place of their row, where only this version of them
- * is. What others hold they are claiming, and the next round begins behind it. Of those on the brink, which crashed
- * \`brink\` times, a round ends before the first there is no \`room\` for.
+ * What begins is taken first, then what is held ahead. Each round reads the tickets next in turn, without locks, a few at
+ * first and then about as many as hold the jobs wanted, and takes those that nobody else holds or has changed: they are
+ * known by the place of their row, where only this version of them is for as long as this statement runs. What others hold
+ * they are claiming, and the next round begins behind it. Of those on the brink, which crashed \`brink\` times, a round ends
+ * before the first there is no \`room\` for.
  *
  * Answers three sorts of rows: for each lease what all its jobs have in common, for each job its body, both with the
  * ticket it came in as \`ord\`, and one without a lease: how many microseconds it looked, beyond what the tickets it found
@@ -154,28 +136,25 @@ DECLARE
   micros float8 := 0;
   contended boolean := false;
   paused text[];
+  begun boolean;
   wanted int;
-  begin_left int;
+  reach int;
   after_turn smallint;
   after_id bigint;
-  last_turn smallint;
   ids bigint[];
+  in_turns smallint[];
   in_shelves smallint[];
   spots tid[];
   sizes int[];
-  cuts int[];
-  chosen bigint;
-  crowded boolean;
-  on_brink bigint;
+  brinks bigint[];
   amount int;
-  surplus bigint;
-  grip ${schema}.ticket;
-  part int8multirange;
-  taken ${schema}.lease[];
-  leases ${schema}.lease[] := '{}';
+  whole int;
+  chosen int;
+  surplus int;
   got int;
-  got_begun int;
-  begun boolean;
+  part ${schema}.ticket;
+  taken ${schema}.ticket[];
+  leases ${schema}.lease[] := '{}';
   one_slot smallint;
 BEGIN
   PERFORM FROM ${schema}.worker WHERE worker.id = claimer AND declared_dead_at IS NULL;
@@ -186,84 +165,79 @@ BEGIN
 
   FOR asked IN 1 .. cardinality(queues) LOOP
     CONTINUE WHEN queues[asked] = ANY (paused);
-    wanted := limits[asked] + aheads[asked];
-    begin_left := limits[asked];
     after_turn := -1;
     after_id := 0;
-    taken := '{}';
-
-    FOR round IN 1 .. 8 LOOP
-      looked := clock_timestamp();
-      IF known_queues = '{}' THEN${choose(fromStart(schema))}
-      ELSE${choose(fromMarks(schema))}
-      END IF;
-      amount := coalesce(cardinality(ids), 0);
-      micros := micros + extract(epoch FROM clock_timestamp() - looked) * 1e6 - 3 * amount;
-      EXIT WHEN amount = 0;
-      after_turn := last_turn;
-      after_id := ids[amount];
-      IF crowded THEN
-        -- The last is the one there is no room for.
-        chosen := chosen - sizes[amount];
-        amount := amount - 1;
-        EXIT WHEN amount = 0;
-      END IF;
-      room := room - on_brink;
-
-      got := 0;
-      got_begun := 0;
-      surplus := chosen - wanted;
-      IF surplus > 0 THEN
-        -- Only the last can hold too many: those before it were chosen because they hold fewer than wanted.
-        CASE in_shelves[amount]${perShelf(takeFirst(schema))}
-        END CASE;
-        IF grip.id IS NOT NULL THEN
-          got := grip.size - surplus;
-          got_begun := cuts[amount];
-          FOREACH begun IN ARRAY '{t,f}'::boolean[] LOOP
-            CONTINUE WHEN CASE WHEN begun THEN got_begun = 0 ELSE got_begun = got END;
-            taken := taken || (grip.id, claimer, NULL, began, NULL, CASE WHEN begun THEN got_begun ELSE got - got_begun END, begun,
-              CASE WHEN begun THEN ${schema}.first_jobs(part, got_begun) ELSE part - ${schema}.first_jobs(part, got_begun) END, NULL,
-              grip.attempt, grip.failures, grip.crashes, grip.deadline_ms, grip.slot, grip.priority, grip.queue, grip.kind)::${schema}.lease;
-          END LOOP;
+    FOREACH begun IN ARRAY '{t,f}'::boolean[] LOOP
+      wanted := CASE WHEN begun THEN limits[asked] ELSE aheads[asked] END;
+      reach := least(wanted, ${firstReach});
+      taken := '{}';
+      FOR round IN 1 .. 10 LOOP
+        EXIT WHEN wanted = 0;
+        looked := clock_timestamp();
+        IF known_queues = '{}' THEN${look(fromStart(schema))}
+        ELSE${look(fromMarks(schema))}
         END IF;
-        amount := amount - 1;
-      END IF;
-      FOR one_shelf IN 0 .. ${shelves - 1} LOOP
-        CONTINUE WHEN NOT one_shelf = ANY (in_shelves[:amount]);
-        CASE one_shelf${perShelf(takeWhole(schema))}
-        END CASE;
+        micros := micros + extract(epoch FROM clock_timestamp() - looked) * 1e6 - 2 * amount;
+        EXIT WHEN amount = 0;
+        IF chosen < wanted AND amount = reach AND reach < wanted THEN
+          -- As many more as it takes if they go on like this, and when that was too few whatever it takes.
+          reach := CASE WHEN round = 1 THEN least(wanted, reach + ceil((wanted - chosen) * amount / chosen::float8)) ELSE wanted END;
+          CONTINUE;
+        END IF;
+
+        -- Up to the one that holds the last job wanted, and before the first on the brink there is no room for.
+        WHILE chosen - sizes[amount] >= wanted OR cardinality(brinks) > room LOOP
+          IF ids[amount] = brinks[cardinality(brinks)] THEN brinks := trim_array(brinks, 1); END IF;
+          chosen := chosen - sizes[amount];
+          amount := amount - 1;
+        END LOOP;
+        room := room - cardinality(brinks);
+        surplus := greatest(0, chosen - wanted);
+        whole := CASE WHEN surplus > 0 THEN amount - 1 ELSE amount END;
+        got := 0;
+        FOR one_shelf IN 0 .. ${shelves - 1} LOOP
+          CONTINUE WHEN NOT one_shelf = ANY (in_shelves[:whole]);
+          CASE one_shelf${perShelf(takeWhole(schema))}
+          END CASE;
+        END LOOP;
+        IF surplus > 0 THEN
+          CASE in_shelves[amount]${perShelf(takePart(schema))}
+          END CASE;
+        END IF;
+
+        wanted := wanted - got;
+        contended := contended OR got < chosen - surplus;
+        EXIT WHEN got = chosen AND amount = cardinality(ids) AND amount < reach;
+        after_turn := in_turns[amount];
+        -- What is left of a ticket is next.
+        after_id := ids[amount] - (wanted = 0 AND surplus > 0)::int;
       END LOOP;
-
-      wanted := wanted - got;
-      begin_left := begin_left - got_begun;
-      EXIT WHEN wanted = 0;
-      IF got < chosen - greatest(0, surplus) THEN
-        contended := true;
-      ELSE
-        EXIT WHEN NOT crowded;
+      IF taken <> '{}' THEN
+        WITH made AS (
+          INSERT INTO ${schema}.lease (id, worker, position, claimed_at, deadline_at, size, begun, jobs,
+            attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
+          SELECT nextval('${schema}.lease_number'), claimer, position, began, CASE WHEN begun THEN began + deadline_ms * interval '1 ms' END,
+            size, begun, jobs, attempt + 1, failures, crashes, deadline_ms, slot, priority, queues[asked], kind
+          FROM (
+            SELECT CASE WHEN again IS NOT NULL THEN id END AS position, sum(size) AS size, range_agg(jobs) AS jobs,
+              min(attempt) AS attempt, min(failures) AS failures, min(crashes) AS crashes, deadline_ms, slot, priority, kind
+            FROM unnest(taken)
+            GROUP BY position, turn, deadline_ms, slot, priority, kind
+            ORDER BY turn, min(id)
+          ) alike
+          RETURNING lease
+        )
+        SELECT leases || array_agg(made.lease) INTO leases FROM made;
       END IF;
+      -- Nothing is held ahead while there is too little to begin with.
+      EXIT WHEN wanted > 0;
     END LOOP;
-    CONTINUE WHEN taken = '{}';
-
-    WITH made AS (
-      INSERT INTO ${schema}.lease (id, worker, position, claimed_at, deadline_at, size, begun, jobs,
-        attempt, failures, crashes, deadline_ms, slot, priority, queue, kind)
-      SELECT nextval('${schema}.lease_number'), claimer, position, began, CASE WHEN begun THEN began + deadline_ms * interval '1 ms' END,
-        size, begun, jobs, attempt + 1, failures, crashes, deadline_ms, slot, priority, queue, kind
-      FROM (
-        SELECT position, begun, sum(size) AS size, range_agg(jobs) AS jobs,
-          min(attempt) AS attempt, min(failures) AS failures, min(crashes) AS crashes, deadline_ms, slot, priority, queue, kind
-        FROM unnest(taken) AS bundle
-        GROUP BY position, begun, deadline_ms, slot, priority, queue, kind
-        ORDER BY NOT begun, priority, position IS NULL, min(id)
-      ) alike
-      RETURNING lease
-    )
-    SELECT leases || array_agg(made.lease) INTO leases FROM made;
   END LOOP;
 
-  RETURN QUERY SELECT NULL::bigint, NULL::bigint, micros::bigint, began, to_jsonb(contended), NULL::jsonb;
+  ord := micros;
+  moment := began;
+  content := to_jsonb(contended);
+  RETURN NEXT;
   RETURN QUERY SELECT one.id, NULL::bigint, one.position, began, jsonb_build_object(
     'slot', one.slot, 'kind', one.kind, 'queue', one.queue, 'priority', one.priority, 'attempt', one.attempt,
     'failures', one.failures, 'crashes', one.crashes, 'deadline', one.deadline_ms, 'begun', one.begun
