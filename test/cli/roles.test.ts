@@ -13,7 +13,7 @@ import { dies, Note, runNext, test } from "./world.ts"
 const password = "only-for-tests"
 
 /** The database as such a login reaches it. */
-const as = Effect.fnUntraced(function* (role: "operator" | "viewer") {
+const as = Effect.fnUntraced(function* (role: Roles.Role) {
   const sql = yield* PgClient
   const { name } = yield* TestDatabase
   const schema = SchemaName.make("lanekeeper")
@@ -61,6 +61,23 @@ describe("The command line", () => {
       const { stdout } = yield* runCommand(["doctor"], { DATABASE_URL })
       assert.include(stdout, "note   snapshots")
       assert.notInclude(stdout, "could not be examined")
+    })
+  )
+
+  test(
+    "enqueues as a producer, who cannot be told why nobody runs the job, and as an operator [LK-N1] [LK-K1]",
+    Effect.gen(function* () {
+      for (const role of ["producer", "operator"] as const) {
+        const DATABASE_URL = yield* as(role)
+        for (const unique of [[], ["--unique", role]]) {
+          const { stderr, stdout, succeeded } = yield* runCommand(["jobs", "enqueue", "mail", ...unique], {
+            DATABASE_URL
+          })
+          assert.isTrue(succeeded, stderr)
+          assert.match(stdout, /was enqueued$/)
+        }
+      }
+      assert.lengthOf(yield* (yield* Client).list({ place: "ready", limit: 9 }), 4)
     })
   )
 

@@ -74,8 +74,9 @@ export const enqueue = Command.make(
         maxAttempts: Option.getOrUndefined(flags.maxAttempts),
         tags: flags.tag.length > 0 ? flags.tag : undefined
       })
-      // A queue nobody serves is easily named by mistake, and nothing else would say so.
-      const { reasons } = yield* explain(enqueued.id)
+      // A queue nobody serves is easily named by mistake, and nothing else would say so. Who may only enqueue is not told:
+      // the job is there, and must not be enqueued again.
+      const { reasons } = yield* Effect.orElseSucceed(explain(enqueued.id), () => ({ reasons: [] }))
       return { ...enqueued, stuck: reasons.filter((reason) => reason.stuck) }
     })
     const { former, id, outcome, stuck } = yield* withStore("jobs", flags, enqueueing)

@@ -128,7 +128,8 @@ const sequences: Readonly<Record<Role, ReadonlyArray<string>>> = {
 const functions: Readonly<Partial<Record<Role, ReadonlyArray<string>>>> = {
   producer: ["enqueue_unique"],
   worker: ["enqueue_unique"],
-  maintenance: ["rewrite"]
+  maintenance: ["rewrite"],
+  operator: ["enqueue_unique"]
 }
 
 const parts: Readonly<Record<string, ReadonlyArray<string>>> = {

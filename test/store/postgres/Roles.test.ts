@@ -246,6 +246,9 @@ layer(Logins.layer, { excludeTestServices: true })("Roles", (it) => {
         const { owner, store } = world
         const [one, two, later] = yield* owner.enqueue([followed, job(), job({ runIn: Duration.hours(1) })])
         assert.deepStrictEqual(yield* store.setAside(one!, "odd"), movedTo("dead"))
+        const unique = { by: { key: "by hand" }, places: ["ready"], onConflict: "keep" } as const
+        const [mine] = yield* store.enqueueUnique([{ ...job(), unique }])
+        assert.deepStrictEqual(yield* store.cancel(mine!.id, "no"), movedTo("cancelled"))
         assert.deepStrictEqual(yield* store.redrive(one!), movedTo("ready"))
         assert.deepStrictEqual(yield* store.reassign(two!, { queue: "bulk" }), movedTo("ready"))
         assert.deepStrictEqual(yield* store.runNow(later!), movedTo("ready"))
