@@ -121,10 +121,12 @@ const oneLoop = Effect.fnUntraced(function* (lanes: ReadonlyArray<Lane>) {
 
 export const isolation: Benchmark = {
   name: "isolation",
-  about: "how late promote and the rescues begin while storage and hygiene are wedged, split and in one loop",
-  run: Effect.fnUntraced(function* ({ short }) {
+  about:
+    "how late promote and the rescues begin while storage and hygiene are wedged, split and in one loop; [--seconds n]",
+  run: Effect.fnUntraced(function* ({ seconds, short }) {
     const { admin, facts, url } = yield* startServer
-    const each = short ? Duration.seconds(12) : Duration.minutes(7) // eight of them: an hour
+    const usual = short ? Duration.seconds(12) : Duration.minutes(7) // eight of them: an hour
+    const each = seconds === undefined ? usual : Duration.seconds(seconds / (2 * wedges.length))
     const ground = Lanekeeper.layerPostgres().pipe(Layer.provideMerge(PgClient.layer({ url, maxConnections: 4 })))
     const services = yield* Layer.build(ground)
     const store = Context.get(services, Store)

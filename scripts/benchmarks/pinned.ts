@@ -3,7 +3,7 @@
  * its maintenance, while another session of the same database holds a snapshot from the first seconds to the end.
  *
  * Nothing that dies meanwhile can be vacuumed. What is compared is the last quarter with the second, when the first
- * retention is over: times of claims, beats and promotes as the worker saw them, dead rows, and sizes.
+ * retention is over: times of claims, beats and promotes as the worker saw them, what they read, dead rows, and sizes.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as PgConnection from "@effect/sql-pg/PgConnection"
@@ -20,7 +20,7 @@ import type { Benchmark } from "./Benchmark.ts"
 import { draw } from "./pinned/chart.ts"
 import { Load } from "./pinned/load.ts"
 import { chartOf, reportOf, type Run, type Sample, type Scale } from "./pinned/report.ts"
-import { readFamilies, Stopwatch } from "./pinned/watch.ts"
+import { readFamilies, readRelations, Stopwatch } from "./pinned/watch.ts"
 import { startServer } from "./server.ts"
 import { queue } from "./work/Contender.ts"
 
@@ -63,7 +63,7 @@ export const pinned: Benchmark = {
     const worker = Lanekeeper.layerWorker({
       jobs: [load.kind],
       queues: { [queue]: { concurrency: 100 } },
-      heartbeat: "1 second", // often enough for a hundredth of them to say something
+      heartbeat: "200 millis", // often enough for a hundredth of them to say something
       lanes: { retention: { interval: `${scale.retention / 2} seconds` } }
     }).pipe(Layer.provide(load.handlers), Layer.provideMerge(ground))
     const client = Lanekeeper.layerClient.pipe(
@@ -99,7 +99,8 @@ export const pinned: Benchmark = {
           rewritten: stopwatch.rewritten,
           waits,
           times: stopwatch.take(),
-          families: yield* readFamilies(admin)
+          families: yield* readFamilies(admin),
+          relations: yield* readRelations(admin)
         })
       }
       const storage = yield* store.storage

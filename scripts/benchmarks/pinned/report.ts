@@ -2,9 +2,9 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { PieceState } from "../../../src/store/Upkeep.ts"
-import { figure, type Goal, type Report } from "../Benchmark.ts"
+import { figure, type Goal, type Report, type Table } from "../Benchmark.ts"
 import type { Chart } from "./chart.ts"
-import { type Call, calls, families, type Family } from "./watch.ts"
+import { type Call, calls, families, type Family, type Relation } from "./watch.ts"
 
 export interface Scale {
   readonly seconds: number
@@ -25,6 +25,7 @@ export interface Sample {
   readonly waits: ReadonlyArray<number>
   readonly times: Record<Call, ReadonlyArray<number>>
   readonly families: ReadonlyArray<Family>
+  readonly relations: ReadonlyArray<Relation>
 }
 
 export interface Run {
@@ -41,6 +42,8 @@ const at = (values: ReadonlyArray<number>, share: number) => {
 }
 
 const both = (values: ReadonlyArray<number>) => `${at(values, 0.5).toFixed(1)} / ${at(values, 0.99).toFixed(1)}`
+
+const noise = 0.5 // megabytes; a table that is smaller is not worth writing anew, and may grow up to it
 
 const megabytes = (bytes: number) => bytes / 2 ** 20
 
@@ -78,49 +81,101 @@ export const chartOf = ({ samples, scale }: Run): Chart => {
   }
 }
 
-/** What of the second quarter and the last is compared. A ratio is flat up to a fifth more. */
-const compareQuarters = ({ samples, scale }: Run) => {
-  const quarter = (which: number) => {
-    const end = (which * scale.seconds) / 4
-    return samples.filter((sample) => sample.at > end - scale.seconds / 4 && sample.at <= end)
-  }
-  const [second, last] = [quarter(2), quarter(4)]
+/** What was measured between two moments: samples, and the one before them, for what is counted since the start. */
+interface Quarter {
+  readonly samples: ReadonlyArray<Sample>
+  readonly before: Sample | undefined
+}
 
-  /** Of a quarter, by what makes one number of it. */
-  const compare = (name: string, of: (samples: ReadonlyArray<Sample>) => number) => {
-    const [before, after] = [of(second), of(last)]
-    return { name, before, after, ratio: before === 0 ? (after === 0 ? 1 : Infinity) : after / before }
+interface Compared {
+  readonly name: string
+  readonly quarters: ReadonlyArray<number>
+  /** Of the last quarter to the second. */
+  readonly ratio: number
+}
+
+const mean = (values: ReadonlyArray<number>) => values.reduce((all, one) => all + one, 0) / Math.max(1, values.length)
+
+/** What of the quarters is compared. A ratio is flat up to a fifth more. */
+const compareQuarters = ({ samples, scale }: Run) => {
+  const quarters = [1, 2, 3, 4].map((which): Quarter => {
+    const begin = ((which - 1) * scale.seconds) / 4
+    return {
+      samples: samples.filter(({ at }) => at > begin && at <= begin + scale.seconds / 4),
+      before: samples.findLast(({ at }) => at <= begin)
+    }
+  })
+
+  /** Of a quarter, by what makes one number of it; below `least` two are alike. */
+  const compare = (name: string, of: (quarter: Quarter) => number, least = 0): Compared => {
+    const values = quarters.map(of)
+    const [before, after] = [Math.max(values[1]!, least), Math.max(values[3]!, least)]
+    return { name, quarters: values, ratio: before === 0 ? (after === 0 ? 1 : Infinity) : after / before }
   }
-  const timeOf = (call: Call, share: number) =>
-    compare(`${call}, p${share * 100} ms`, (some) =>
-      at(
-        some.flatMap(({ times }) => times[call]),
-        share
+  const ofAll = (name: string, share: number, of: (sample: Sample) => ReadonlyArray<number>) =>
+    compare(`${name}, p${share * 100} ms`, ({ samples }) => at(samples.flatMap(of), share))
+  const timeOf = (call: Call, share: number) => ofAll(call, share, ({ times }) => times[call])
+  const sizeOf = (name: string, of: (sample: Sample) => number) =>
+    compare(`${name}, MB`, ({ samples }) => mean(samples.map((sample) => megabytes(of(sample)))), noise)
+  /** What was counted, for each of something that happened. */
+  const each = (name: string, of: (sample: Sample) => number, per: (quarter: Quarter) => number) =>
+    compare(name, (quarter) => {
+      const last = quarter.samples.at(-1)
+      return last === undefined ? 0 : (of(last) - (quarter.before ? of(quarter.before) : 0)) / Math.max(1, per(quarter))
+    })
+  const callsOf = (call: Call) => (quarter: Quarter) =>
+    quarter.samples.reduce((sum, { times }) => sum + times[call].length, 0)
+  const completedIn = ({ before, samples }: Quarter) => (samples.at(-1)?.completed ?? 0) - (before?.completed ?? 0)
+
+  const p99 = calls.map((call) => timeOf(call, 0.99))
+  const total = sizeOf("all tables", (sample) => sum(sample, "bytes"))
+  const sizes = allNames.map((name) => sizeOf(name, (sample) => ofFamily(sample, name).bytes))
+  const relations = samples
+    .at(-1)!
+    .relations.map(({ isIndex, name }) =>
+      sizeOf(
+        isIndex ? `index ${name}` : name,
+        (sample) => sample.relations.find((one) => one.isIndex === isIndex && one.name === name)?.bytes ?? 0
       )
     )
-  const middle = (name: string, of: (sample: Sample) => number) => compare(name, (some) => figure(some.map(of)).median)
-  const p99 = calls.map((call) => timeOf(call, 0.99))
-  const sizes = allNames.map((name) => middle(`${name}, MB`, (sample) => megabytes(ofFamily(sample, name).bytes)))
-  const total = middle("all tables, MB", (sample) => megabytes(sum(sample, "bytes")))
-  const compared = [
-    ...calls.flatMap((call, index) => [timeOf(call, 0.5), p99[index]!]),
-    compare("pickup, p99 ms", (some) =>
-      at(
-        some.flatMap(({ waits }) => waits),
-        0.99
+  return {
+    times: [
+      ...calls.flatMap((call, index) => [timeOf(call, 0.5), p99[index]!]),
+      ...[0.5, 0.99].map((share) => ofAll("pickup", share, ({ waits }) => waits))
+    ],
+    reads: [
+      each("ticket entries a claim", (sample) => ofFamily(sample, "ticket").visited, callsOf("claim")),
+      each("timed entries a promote", (sample) => ofFamily(sample, "timed").visited, callsOf("promote")),
+      each(
+        "lease entries a beat, a claim and its outcomes",
+        (sample) => ofFamily(sample, "lease").visited,
+        callsOf("claim")
+      ),
+      each("pages of all tables a job", (sample) => sum(sample, "pages"), completedIn),
+      ...allNames.map((name) =>
+        compare(`dead rows, ${name}`, ({ samples }) => mean(samples.map((one) => ofFamily(one, name).dead)))
       )
-    ),
-    total,
-    ...sizes,
-    middle("dead rows", (sample) => sum(sample, "dead"))
-  ]
-
-  return { compared, promised: [...p99, total, ...sizes] }
+    ],
+    sizes: [total, ...sizes],
+    relations,
+    promised: [...p99, total, ...sizes]
+  }
 }
+
+const comparison = (title: string, compared: ReadonlyArray<Compared>): Table => ({
+  title,
+  columns: ["", "first", "second", "third", "last", "ratio", ""],
+  rows: compared.map(({ name, quarters, ratio }) => [
+    name,
+    ...quarters.map((value) => figure([value])),
+    ratio.toFixed(2),
+    ratio <= 1.2 ? "flat" : "grows"
+  ])
+})
 
 export const reportOf = (run: Run): Report => {
   const { left, samples, scale, storage } = run
-  const { compared, promised } = compareQuarters(run)
+  const { promised, reads, relations, sizes, times } = compareQuarters(run)
   /** What a sample adds to the one before, for each of something. */
   const each = (index: number, of: (sample: Sample) => number, count: number) => {
     const before = index === 0 ? 0 : of(samples[index - 1]!)
@@ -193,17 +248,10 @@ export const reportOf = (run: Run): Report => {
         ])
       },
       { title: "dead rows", columns: ["", ...allNames], rows: cells(({ dead }) => `${dead}`) },
-      {
-        title: "quarters; sizes and dead rows by their median",
-        columns: ["", "second", "last", "ratio", ""],
-        rows: compared.map(({ after, before, name, ratio }) => [
-          name,
-          figure([before]),
-          figure([after]),
-          ratio.toFixed(2),
-          ratio <= 1.2 ? "flat" : "grows"
-        ])
-      }
+      comparison("quarters: times", times),
+      comparison("quarters: what was read, and means of dead rows", reads),
+      comparison("quarters: means of sizes with indexes and TOAST", sizes),
+      comparison("quarters: means of sizes, table by table and index by index", relations)
     ],
     goals: promised.map(goal).concat({ goal: "jobs left behind", atMost: 0, found: figure([left]) })
   }

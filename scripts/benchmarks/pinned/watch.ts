@@ -58,7 +58,14 @@ export interface Family {
   readonly pages: number
 }
 
-const statement = `
+/** A table, with its TOAST, or one of its indexes: all parts of it together. */
+export interface Relation {
+  readonly name: string
+  readonly isIndex: boolean
+  readonly bytes: number
+}
+
+const familiesStatement = `
   SELECT regexp_replace(relname, '_[0-9]+$', '') AS family, sum(n_dead_tup)::float8 AS dead,
     sum(pg_total_relation_size(relid))::float8 AS bytes, sum(pg_indexes_size(relid))::float8 AS "indexBytes",
     coalesce(sum(visited), 0)::float8 AS visited,
@@ -67,9 +74,18 @@ const statement = `
   CROSS JOIN LATERAL (SELECT sum(idx_tup_read) AS visited FROM pg_stat_user_indexes AS index WHERE index.relid = io.relid) AS read
   WHERE schemaname = 'lanekeeper' GROUP BY 1`
 
+const relationsStatement = `
+  SELECT regexp_replace(relname, '_[0-9]+(_|$)', '\\1') AS name, relkind = 'i' AS "isIndex",
+    sum(CASE relkind WHEN 'i' THEN pg_relation_size(oid) ELSE pg_table_size(oid) END)::float8 AS bytes
+  FROM pg_class WHERE relnamespace = 'lanekeeper'::regnamespace AND relkind IN ('r', 'i')
+  GROUP BY 1, 2 ORDER BY 2, 1`
+
+export const readRelations = (connection: PgConnection) =>
+  Effect.map(connection.query(relationsStatement, [], false), ({ rows }) => rows as unknown as ReadonlyArray<Relation>)
+
 /** What is not of a family that is watched is "other". */
 export const readFamilies = (connection: PgConnection) =>
-  Effect.map(connection.query(statement, [], false), ({ rows }) => {
+  Effect.map(connection.query(familiesStatement, [], false), ({ rows }) => {
     const found = rows as unknown as ReadonlyArray<Family>
     const add = (family: string, some: ReadonlyArray<Family>): Family => {
       const sum = (value: Exclude<keyof Family, "family">) => some.reduce((all, one) => all + one[value], 0)

@@ -86,17 +86,32 @@ export const passing = (
     SELECT id, name, greatest(extract(epoch FROM clock_timestamp() - beat_at), 0)::float8 * 1000 AS age FROM dead
     WHERE EXISTS (SELECT FROM ${schema}.lease WHERE lease.worker = dead.id) ORDER BY id`
 
-  const oldest = (table: string, column: string) =>
+  const oldest = (table: string, column: string, since = "") =>
     `coalesce((SELECT extract(epoch FROM clock_timestamp() - min(${column})) * 1000 FROM ${schema}.${table}
-      WHERE ${column} < statement_timestamp()), 0)::float8`
+      WHERE ${column} < statement_timestamp()${since}), 0)::float8`
+  const lookedBack = `statement_timestamp() - coalesce($1::float8, ${ages}) * interval '1 ms'`
   const overdue = `
     SELECT coalesce((SELECT extract(epoch FROM clock_timestamp() - min(greatest(beat_at, since))) * 1000
         FROM ${schema}.worker CROSS JOIN ${schema}.watch
         WHERE EXISTS (SELECT FROM ${schema}.lease WHERE lease.worker = worker.id)), 0)::float8 AS silent,
       coalesce((SELECT extract(epoch FROM clock_timestamp() - min(at)) * 1000
         FROM ${schema}.outbox WHERE position IS NULL), 0)::float8 AS untold,
-      ${oldest("timed", "run_at")} AS scheduled, ${oldest("lease", "deadline_at")} AS deadline,
-      ${oldest("wait", "expires_at")} AS waiting`
+      ${oldest("timed", "run_at", ` AND run_at > ${lookedBack}`)} AS scheduled, ${oldest("lease", "deadline_at")} AS deadline,
+      ${oldest("wait", "expires_at")} AS waiting, pg_relation_size('${schema}.timed_due')::float8 AS bytes,
+      (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1e6)::float8 AS micros`
+
+  // As promote does, it begins where nothing was due any more: what was promoted lies before.
+  const overdueMark = new DueMark()
+  const readOverdue = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    const lookBack = overdueMark.lookBack(now)
+    const [row] = yield* sql.unsafe<
+      Readonly<Record<keyof Overdue, number>> & { readonly bytes: number; readonly micros: number }
+    >(overdue, [lookBack])
+    const { bytes, micros, ...found } = row!
+    overdueMark.ran(now, lookBack, { bytes, micros, moved: 0, limit: found.scheduled > 0 ? 0 : 1 })
+    return found
+  })
 
   // The dead are buried when their last end is written: `ends` is read to its end before `bury` is called.
   const expired = `FROM ${schema}.wait WHERE expires_at <= statement_timestamp() ORDER BY expires_at, job LIMIT 1 FOR UPDATE SKIP LOCKED`
@@ -133,12 +148,12 @@ export const passing = (
         ]),
         (rows) => rows.map(({ age, id, name }) => ({ id, name, beatAge: Duration.millis(age) }))
       ),
-    overdue: Effect.map(sql.unsafe<Readonly<Record<keyof Overdue, number>>>(overdue), ([row]) => ({
-      silent: Duration.millis(row!.silent),
-      scheduled: Duration.millis(row!.scheduled),
-      deadline: Duration.millis(row!.deadline),
-      waiting: Duration.millis(row!.waiting),
-      untold: Duration.millis(row!.untold)
+    overdue: Effect.map(readOverdue, (found) => ({
+      silent: Duration.millis(found.silent),
+      scheduled: Duration.millis(found.scheduled),
+      deadline: Duration.millis(found.deadline),
+      waiting: Duration.millis(found.waiting),
+      untold: Duration.millis(found.untold)
     })),
     expireWaits: ({ limit }) =>
       takeApart({ move: (limit) => partsUnderTerm(expireWaits, [limit]), first: `SELECT job, slot ${expired}` }, limit)

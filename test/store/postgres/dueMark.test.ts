@@ -1,6 +1,7 @@
 /** Promotion under a pinned snapshot reads what is due, and not what was promoted before. */
 import { PgClient } from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { DueMark } from "../../../src/store/postgres/DueMark.ts"
 import { Store } from "../../../src/store/Store.ts"
@@ -76,8 +77,10 @@ describe("Promotion under a pinned snapshot", () => {
         for (let round = 0; round < 20; round++) {
           yield* schedule(3, "0")
           assert.strictEqual(yield* promoted, 3)
+          assert.deepStrictEqual((yield* store.overdue).scheduled, Duration.zero)
         }
         yield* schedule(5, "-1 hour")
+        yield* eventually(store.overdue, ({ scheduled }) => Duration.isGreaterThan(scheduled, Duration.minutes(59)))
         assert.strictEqual(yield* eventually(promoted, (count) => count > 0), 5)
         assert.deepStrictEqual(yield* sql`SELECT FROM lanekeeper.timed`, [])
       }).pipe(Effect.scoped, Effect.provide(layerSuite)),
