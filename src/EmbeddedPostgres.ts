@@ -52,7 +52,7 @@ const make = Effect.fn("EmbeddedPostgres.make")(function* (
   options: Options = {}
 ): Effect.fn.Return<EmbeddedPostgres["Service"], EmbeddedPostgresError, Scope.Scope> {
   const directory = Path.resolve(options.directory ?? ".lanekeeper")
-  const password = randomBytes(18).toString("base64url")
+  const password = randomBytes(12).toString("base64url") // its URL fits a line
 
   yield* attempt("sweep what dead owners left", () => Instance.sweep(directory))
   const user = yield* attempt("find a user for the server", ServerUser.find)

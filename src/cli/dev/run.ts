@@ -59,10 +59,10 @@ export const run = Effect.fn("dev")(function* (options: DevOptions) {
     const sql = yield* PgClient.PgClient
     const { version } = yield* Migrations.migrate({ schema })
     const [server] = yield* sql<{ readonly version: string }>`SELECT current_setting('server_version') AS version`
-    yield* view.say(
+    yield* view.keep(
       `PostgreSQL ${server!.version}, ${embedded ? "started for this run" : "from DATABASE_URL"}; schema ${schema} is at version ${version}`
     )
-    if (embedded) yield* view.say(`DATABASE_URL=${Redacted.value(url)}`)
+    if (embedded) yield* view.keep(`DATABASE_URL=${Redacted.value(url)}`)
     const ground = Layer.provideMerge(Client.layer, layerPostgres({ schema }))
     return yield* perform({ ...options, demonstrates, schema, url, view }).pipe(Effect.provide(ground))
   }).pipe(Effect.provideContext(client))

@@ -48,19 +48,26 @@ const leads = ({ holder, leading, term }: Leader, naming: Naming) =>
 export const line = (seen: Seen, naming: Naming) =>
   `${counts(Object.fromEntries(Object.entries(everyPlace(seen)).filter(([, count]) => count > 0)))}; leader: ${leads(seen.leader, naming)}`
 
-export const screen = (seen: Seen, naming: Naming): string => {
-  const workers = seen.workers.map(
-    ({ beatAge, declaredDead, name }) =>
-      `${naming(name)} ${declaredDead ? "declared dead" : `beat ${rounded(beatAge)} ago`}`
-  )
-  return [
-    `places    ${counts(everyPlace(seen))}`,
-    `attempts  ${counts(seen.ends)}`,
-    `leader    ${leads(seen.leader, naming)}`,
-    `workers   ${workers.join(", ") || "none"}`,
+export const screen = (seen: Seen, naming: Naming): string =>
+  [
+    table([texts(everyPlace(seen))]),
     "",
-    seen.runs.length === 0 ? "No lane has run yet" : lanes(seen.runs)
+    processes(seen, naming),
+    "",
+    seen.runs.length === 0 ? "No lane has told of a run yet: they do every 5 seconds" : lanes(seen.runs),
+    "",
+    `attempts so far: ${counts(seen.ends)}`
   ].join("\n")
+
+const texts = (counts: Readonly<Record<string, number>>) =>
+  Object.fromEntries(Object.entries(counts).map(([name, count]) => [name, `${count}`]))
+
+const processes = ({ leader, workers }: Seen, naming: Naming) => {
+  const rows = workers.map(({ beatAge, declaredDead, name }) => ({
+    process: naming(name),
+    state: declaredDead ? "declared dead" : `beat ${rounded(beatAge)} ago`
+  }))
+  return `${rows.length === 0 ? "No worker is there" : table(rows)}\nleader: ${leads(leader, naming)}`
 }
 
 const lanes = (runs: ReadonlyArray<LaneRun>) =>
