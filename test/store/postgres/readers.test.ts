@@ -2,6 +2,7 @@
 import { PgClient } from "@effect/sql-pg/PgClient"
 import type { PgConnection } from "@effect/sql-pg/PgConnection"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -173,6 +174,23 @@ describe("Readers", () => {
       assert.strictEqual(yield* count(reader), 1)
       yield* isAt("scheduled", kept!.id)
       yield* enqueue({})
+    }))
+
+  test("find in their dump what was written anew after its snapshot and before its locks [LK-K9]", (world) =>
+    Effect.gen(function* () {
+      const { database, enqueue, slots } = world
+      yield* enqueue({ runIn: hours(1) })
+      const client = yield* database.client({ applicationName: "pg_dump", maxConnections: 1 })
+      const dumper = Context.get(client as Context.Context<PgClient>, PgClient)
+      yield* dumper.withTransaction(
+        Effect.gen(function* () {
+          yield* dumper`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ`
+          yield* dumper`SELECT count(*) FROM pg_class`
+          assert.strictEqual(yield* slots.rewrite("timed", 0), "used")
+          const [row] = yield* dumper<{ jobs: number }>`SELECT count(*)::int AS jobs FROM lanekeeper.timed`
+          assert.strictEqual(row?.jobs, 1)
+        })
+      )
     }))
 
   test("let every move pass while tables are written anew in a loop, published [LK-D1]", (world) =>

@@ -17,6 +17,10 @@ interface SmallPart {
   readonly table: string
 }
 
+/** A dump has its snapshot before its locks: what is written anew in between is empty in it, and lost to who restores it. */
+const isDumped =
+  "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pg\\_dump%')"
+
 /**
  * Writes a small table anew: copies what is in it, truncates, and puts it back. Its dead rows stay behind, which no
  * vacuum may take out while a snapshot is pinned somewhere in the database.
@@ -43,7 +47,7 @@ BEGIN
       ({ table }) => `
     WHEN '${table}' THEN
       LOCK TABLE ${schema}.${table} IN ACCESS EXCLUSIVE MODE;
-      IF pg_relation_size('${schema}.${table}') < least_bytes OR (SELECT count(*) FROM ${schema}.${table}) > ${mostRows} THEN
+      IF ${isDumped} OR pg_relation_size('${schema}.${table}') < least_bytes OR (SELECT count(*) FROM ${schema}.${table}) > ${mostRows} THEN
         RETURN false;
       END IF;
       SELECT array_agg(one) INTO kept_${table} FROM ${schema}.${table} AS one;
