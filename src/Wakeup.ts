@@ -8,9 +8,7 @@
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as PubSub from "effect/PubSub"
@@ -19,6 +17,7 @@ import * as RcRef from "effect/RcRef"
 import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import { sending } from "./sending.ts"
 import { closingInTime } from "./silence.ts"
 import { schemaName, wakeChannel } from "./store/postgres/SchemaName.ts"
 import { texts } from "./store/postgres/parameters.ts"
@@ -39,11 +38,6 @@ const connects = Metric.counter("lanekeeper.listener.connects", {
 })
 
 const longestSend = "5 seconds" // a connection that fell silent is given up: what it did not say costs a poll
-
-// How long the next notifications are collected: four times what the last ones took, so that they are a fifth of one
-// connection's time at most, however busy the server is, and a quiet one is told at once.
-const rest = 4
-const longestRest = Duration.millis(5) // well under what a poll takes
 
 const beat = "" // as a notification: a queue has a name
 
@@ -92,30 +86,15 @@ const makePostgres = Effect.fnUntraced(function* ({ directUrl, schema }: Postgre
   const sql = yield* PgClient
   const pokes = yield* PubSub.sliding<Poke>(pokesKept)
   const channel = wakeChannel(yield* schemaName(schema))
-  const outstanding = new Set<string>()
-  const some = yield* Latch.make()
-
-  const send = Effect.gen(function* () {
-    const payloads = [...outstanding]
-    outstanding.clear()
-    if (payloads.length === 0) return
-    // A hint need not survive a crash: it does not wait for the disk.
-    yield* sql.unsafe(
-      `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, payload) FROM unnest($2::text[]) AS payload`,
-      [channel, texts(payloads)]
-    )
-  }).pipe(Effect.timeoutOption(longestSend), Effect.ignore)
-
-  // The first of a burst goes out at once, the rest together.
-  yield* some.await.pipe(
-    Effect.andThen(some.close),
-    Effect.andThen(Effect.timed(send)),
-    Effect.flatMap(([took]) => Effect.sleep(Duration.min(Duration.times(took, rest), longestRest))),
-    Effect.forever,
-    Effect.forkScoped
+  // A hint need not survive a crash: it does not wait for the disk.
+  const say = yield* sending((payloads) =>
+    sql
+      .unsafe(
+        `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, payload) FROM unnest($2::text[]) AS payload`,
+        [channel, texts(payloads)]
+      )
+      .pipe(Effect.timeoutOption(longestSend), Effect.ignore)
   )
-  // A process that enqueues and ends has still said so.
-  yield* Effect.addFinalizer(() => send.pipe(Effect.timeoutOption("1 second")))
 
   const listen = Effect.gen(function* () {
     const config = directUrl === undefined ? sql.config : { ...sql.config, url: directUrl }
@@ -147,8 +126,8 @@ const makePostgres = Effect.fnUntraced(function* ({ directUrl, schema }: Postgre
   const poke = (payloads: Iterable<string>) =>
     Effect.suspend(() => {
       const poked = [...payloads]
-      for (const payload of poked) outstanding.add(payload)
-      return Effect.andThen(publish(pokes, poked), some.open)
+      say(poked)
+      return publish(pokes, poked)
     })
 
   return Wakeup.of({
