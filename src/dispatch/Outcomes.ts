@@ -1,6 +1,7 @@
 /**
  * Writes what came of attempts: all that ended while the last statement was on its way go with the next. An outcome
- * that cannot be written is kept and tried again; the fence makes writing it twice harmless.
+ * that cannot be written is kept and tried again; the fence makes writing it twice harmless. A lease that somebody's open
+ * transaction keeps, by a cancel or a replacement in it, makes the outcomes of its jobs wait, and no others.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -9,7 +10,7 @@ import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Ending } from "../domain/Attempt.ts"
 import type { Publish } from "../JobEvents.ts"
-import { isBadRow } from "../store/postgres/apart.ts"
+import { isBadRow, isBusy } from "../store/postgres/apart.ts"
 import { rootMessage } from "../store/postgres/DatabaseError.ts"
 import type { AttemptEnd, Claimed, LeaseId, Store, WorkerId } from "../store/Store.ts"
 import * as measure from "./measure.ts"
@@ -43,6 +44,10 @@ export class Outcomes {
   private pending: Array<Outcome> = []
   /** Those that are being written. */
   private readonly sent = new Set<ReadonlyArray<Outcome>>()
+  /** Leases that somebody keeps, with what waits for them. */
+  private readonly kept = new Map<LeaseId, ReadonlyArray<Outcome>>()
+  private readonly someKept = Latch.makeUnsafe(false)
+  private writers = 0
   /** Grows when what is pending is dropped: what was being written then is not to be tried again. */
   private drops = 0
   private readonly some = Latch.makeUnsafe(false)
@@ -60,17 +65,18 @@ export class Outcomes {
   }
 
   get size(): number {
-    return [...this.sent].reduce((sum, { length }) => sum + length, this.pending.length)
+    return [...this.sent, ...this.kept.values()].reduce((sum, { length }) => sum + length, this.pending.length)
   }
 
   get leases(): Iterable<LeaseId> {
-    return [...this.sent, this.pending].flatMap((outcomes) => outcomes.map(({ lease }) => lease))
+    return [...this.sent, ...this.kept.values(), this.pending].flatMap((outcomes) => outcomes.map(({ lease }) => lease))
   }
 
   /** Nothing of this is this worker's to say any more. */
   drop(): void {
     this.pending = []
     this.sent.clear()
+    this.kept.clear()
     this.drops++
     this.none.openUnsafe()
   }
@@ -86,12 +92,13 @@ export class Outcomes {
       this.some.closeUnsafe()
       return this.isWorthWriting ? this.write() : this.some.await
     })
-    return Effect.all([Effect.forever(one), Effect.forever(one)], { concurrency: 2, discard: true })
+    const all = [Effect.forever(one), Effect.forever(one), Effect.forever(this.writeKept)]
+    return Effect.all(all, { concurrency: "unbounded", discard: true })
   }
 
   /** What ends while others are being written goes with the next, unless that is much. */
   private get isWorthWriting(): boolean {
-    return this.pending.length >= (this.sent.size === 0 ? 1 : much)
+    return this.pending.length >= (this.writers === 0 ? 1 : much)
   }
 
   private tell(): void {
@@ -101,13 +108,48 @@ export class Outcomes {
   private readonly write = Effect.fnUntraced(function* (this: Outcomes) {
     const outcomes = this.pending.slice(0, batch)
     this.pending = this.pending.slice(batch)
+    this.writers++
+    yield* this.send(this.kept.size === 0 ? outcomes : this.withoutKept(outcomes))
+    this.writers--
+    this.tell()
+  })
+
+  private readonly send = Effect.fnUntraced(function* (this: Outcomes, outcomes: ReadonlyArray<Outcome>) {
+    if (outcomes.length === 0) return
     this.sent.add(outcomes)
     yield* this.finish(outcomes)
     this.sent.delete(outcomes)
     if (this.size === 0) this.none.openUnsafe()
-    this.tell()
     this.options.onWritten()
   })
+
+  private isKept({ lease }: Outcome): boolean {
+    return this.kept.has(lease)
+  }
+
+  private withoutKept(outcomes: ReadonlyArray<Outcome>): ReadonlyArray<Outcome> {
+    this.keep(outcomes.filter((one) => this.isKept(one)))
+    return outcomes.filter((one) => !this.isKept(one))
+  }
+
+  private keep(outcomes: ReadonlyArray<Outcome>): void {
+    for (const one of outcomes) this.kept.set(one.lease, [...(this.kept.get(one.lease) ?? []), one])
+    if (outcomes.length > 0) this.someKept.openUnsafe()
+  }
+
+  /** One lease after another, so that one connection waits at most. */
+  private readonly writeKept = Effect.suspend(() =>
+    Effect.gen({ self: this }, function* () {
+      yield* this.someKept.await
+      for (const [lease, outcomes] of [...this.kept]) {
+        this.kept.set(lease, []) // what comes meanwhile waits here, too
+        yield* this.send(outcomes)
+        if (this.kept.get(lease)?.length === 0) this.kept.delete(lease)
+      }
+      if (this.kept.size === 0) return this.someKept.closeUnsafe()
+      yield* Effect.sleep("1 second")
+    })
+  )
 
   private readonly finish: (outcomes: ReadonlyArray<Outcome>) => Effect.Effect<void> = Effect.fnUntraced(function* (
     this: Outcomes,
@@ -121,15 +163,19 @@ export class Outcomes {
       Effect.suspend(() => store.finish(worker(), outcomes))
     ).pipe(
       Effect.tapError((error) => {
-        if (told || isBadRow(error)) return Effect.void
+        if (told || isBadRow(error) || (isBusy(error) && outcomes.every((one) => this.isKept(one)))) return Effect.void
         told = true
         return Effect.logWarning("Outcomes could not be written and are kept", {
           outcomes: this.pending.length,
           reason: rootMessage(error)
         })
       }),
-      Effect.retry({ schedule: again, while: (error) => !isBadRow(error) && drops === this.drops }),
-      Effect.catch((error) => Effect.as(this.apart(outcomes, error), undefined))
+      Effect.retry({ schedule: again, while: (error) => !isBadRow(error) && !isBusy(error) && drops === this.drops }),
+      Effect.catch((error) =>
+        isBusy(error)
+          ? Effect.sync(() => void (drops === this.drops && this.keep(outcomes)))
+          : Effect.as(this.apart(outcomes, error), undefined)
+      )
     )
     if (answers === undefined) return
     yield* measure.finished(outcomes, answers)

@@ -38,7 +38,7 @@ export const connections = 3 // a claim, what came of others, a beat: none waits
 const budget = {
   name: "lanekeeper worker",
   connections,
-  lockTimeout: Duration.seconds(5)
+  lockTimeout: Duration.seconds(2) // short of when a statement is given up: it must be known that somebody keeps a row
 }
 
 const lastWords = "10 seconds" // to run finalizers and to write what came of attempts, when the time to finish is over

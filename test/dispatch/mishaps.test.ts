@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
-import { ConstraintError, SqlError } from "effect/sql/SqlError"
+import { ConstraintError, LockTimeoutError, SqlError } from "effect/sql/SqlError"
 import type { Outcome } from "../../src/dispatch/Outcomes.ts"
 import * as Job from "../../src/Job.ts"
 import type { ClaimOptions, Store } from "../../src/store/Store.ts"
@@ -223,6 +223,33 @@ describe("A worker's outcomes", () => {
         assert.strictEqual(yield* count(store, "completed"), 4)
         assert.strictEqual(yield* count(store, "dead"), 1)
         assert.strictEqual(yield* Ref.get(runs), 5)
+      })
+    )
+  )
+
+  it.effect("wait for a lease that somebody keeps, and those of other leases do not [LK-G9]", () =>
+    inWorld(
+      Effect.fnUntraced(function* ({ store, watched, worker }) {
+        const { id: retries } = yield* Work.enqueue({ n: 0 })
+        const busy = new SqlError({
+          reason: new LockTimeoutError({ cause: Object.assign(new Error("lock timeout"), { code: "55P03" }) })
+        })
+        let isKept = true
+        watched.before = (name) => {
+          const ends = watched.of("finish").at(-1) as unknown as ReadonlyArray<Outcome>
+          return name === "finish" && isKept && ends.some(({ claimed }) => claimed.id === retries)
+            ? Effect.andThen(Effect.sleep("2 seconds"), Effect.fail(busy))
+            : Effect.void
+        }
+        yield* worker(Work.handle(() => Effect.void))
+        yield* elapse("5 seconds")
+        yield* many(300)
+        yield* elapse("10 seconds")
+        assert.strictEqual(yield* count(store, "completed"), 300)
+        assert.deepStrictEqual(yield* store.place(retries), Option.some("running"))
+        isKept = false
+        yield* elapse("5 seconds")
+        assert.strictEqual(yield* count(store, "completed"), 301)
       })
     )
   )
