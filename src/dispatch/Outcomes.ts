@@ -141,7 +141,7 @@ export class Outcomes {
   private readonly writeKept = Effect.suspend(() =>
     Effect.gen({ self: this }, function* () {
       yield* this.someKept.await
-      for (const [lease, outcomes] of [...this.kept]) {
+      for (const [lease, outcomes] of this.kept) {
         this.kept.set(lease, []) // what comes meanwhile waits here, too
         yield* this.send(outcomes)
         if (this.kept.get(lease)?.length === 0) this.kept.delete(lease)
