@@ -14,7 +14,7 @@ export const elapse = Effect.fnUntraced(function* (time: Duration.Input) {
   yield* sql`
     WITH passed AS (SELECT ${Duration.toMillis(time)} * interval '1 ms' AS time),
     timed AS (UPDATE lanekeeper.timed SET run_at = run_at - time FROM passed),
-    keys AS (UPDATE lanekeeper.unique_key SET enqueued_at = enqueued_at - time FROM passed),
+    keys AS (UPDATE lanekeeper.unique_key SET enqueued_at = enqueued_at - time, until = until - time FROM passed),
     waits AS (UPDATE lanekeeper.wait SET expires_at = expires_at - time FROM passed),
     workers AS (
       UPDATE lanekeeper.worker SET beat_at = beat_at - time, declared_dead_at = declared_dead_at - time FROM passed

@@ -98,7 +98,7 @@ export interface Contents {
   readonly workers: Map<WorkerId, Worker>
   readonly notes: Map<JobId, Map<string, Note>>
   /** The last job enqueued under each key. */
-  readonly uniques: Map<string, JobId>
+  readonly uniques: Map<string, { readonly id: JobId; readonly since: Time; readonly until: Time }>
   /** The last count of all jobs, and the last number that it counted. */
   stats: { takenAt: Time; over: Time | undefined; last: bigint; queues: ReadonlyArray<QueueStats> } | undefined
   /** The instant of the move that is being made. */

@@ -13,14 +13,21 @@ export const enqueueUnique = (contents: Contents, now: Time, jobs: ReadonlyArray
 
 const enqueueOne = (contents: Contents, now: Time, newJob: UniqueJob): Enqueued => {
   const key = keyOf(newJob)
-  const there = inTheWay(contents, now, newJob.unique, contents.uniques.get(key))
+  const held = contents.uniques.get(key)
+  const { onConflict, period } = newJob.unique
+  const counts = held !== undefined && (period === undefined || held.since + millis(period) > now)
+  const there = counts ? inTheWay(contents, newJob.unique, held.id) : undefined
+  const gone = counts && isGone(contents, newJob.unique, held.id)
   const enter = (job: NewJob, outcome: Enqueued["outcome"]): Enqueued => {
     const [id] = enqueue(contents, now, [job])
-    contents.uniques.set(key, id!)
-    return { id: id!, outcome, former: Option.fromUndefinedOr(there?.id) }
+    contents.uniques.set(key, { id: id!, since: now, until: period === undefined ? 0 : now + millis(period) })
+    return { id: id!, outcome, former: Option.fromUndefinedOr(outcome === "enqueued" ? undefined : held?.id) }
   }
-  if (there === undefined) return enter(newJob, "enqueued")
-  switch (newJob.unique.onConflict) {
+  if (gone && onConflict !== "replace" && onConflict !== "merge") {
+    return { id: held!.id, outcome: "kept", former: Option.none() }
+  }
+  if (there === undefined) return enter(newJob, gone ? "replaced" : "enqueued")
+  switch (onConflict) {
     case "keep":
       return { id: there.id, outcome: "kept", former: Option.none() }
     case "debounce":
@@ -43,12 +50,14 @@ const enqueueOne = (contents: Contents, now: Time, newJob: UniqueJob): Enqueued 
 const hasFields = (payload: unknown): payload is object =>
   typeof payload === "object" && payload !== null && !Array.isArray(payload)
 
-const inTheWay = (contents: Contents, now: Time, unique: Uniqueness, id: Job["id"] | undefined): Job | undefined => {
-  const job = id === undefined ? undefined : contents.jobs.get(id)
-  if (job === undefined || !unique.places.includes(job.pointer.place)) return undefined
-  const recent = unique.period === undefined || job.enqueuedAt + millis(unique.period) > now
-  return recent ? job : undefined
+const inTheWay = (contents: Contents, { places }: Uniqueness, id: Job["id"]): Job | undefined => {
+  const job = contents.jobs.get(id)
+  return job !== undefined && places.includes(job.pointer.place) ? job : undefined
 }
+
+/** Within a period a job that has passed its retention counts as completed. */
+const isGone = (contents: Contents, { period, places }: Uniqueness, id: Job["id"]): boolean =>
+  period !== undefined && places.includes("completed") && !contents.jobs.has(id)
 
 /** Cancels what has not started, and marks what runs. Answers whether it gave way at once. */
 const stop = (contents: Contents, job: Job, reason: string): boolean => {

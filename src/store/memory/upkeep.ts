@@ -31,7 +31,9 @@ export const storage = (): ReadonlyArray<PieceState> => []
 
 export const retire = (contents: Contents, now: Time, { limit }: { readonly limit: number }): Retired => {
   const past = [...contents.at.dead].filter(({ since }) => since < now - deadRetention)
-  const free = [...contents.uniques].filter(([, id]) => !contents.jobs.has(id)).slice(0, limit)
+  const free = [...contents.uniques]
+    .filter(([, { id, until }]) => until < now && !contents.jobs.has(id))
+    .slice(0, limit)
   for (const [key] of free) contents.uniques.delete(key)
   return { dead: forget(contents, past.slice(0, limit)), keys: free.length, notes: retireNotes(contents, limit) }
 }

@@ -1,6 +1,7 @@
 /** What lies in no slot goes with the job it belongs to, and to find out costs little however much there is. */
 import { PgClient } from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { slotOf } from "../../../src/domain/Job.ts"
@@ -8,6 +9,7 @@ import { layerPostgres } from "../../../src/store/postgres/index.ts"
 import { Slots } from "../../../src/store/postgres/Slots.ts"
 import { Store, type Uniqueness } from "../../../src/store/Store.ts"
 import { TestDatabase } from "../../support/TestDatabase.ts"
+import { elapse } from "../suitePostgres.ts"
 import { completed, died, endOf, job } from "../suiteWorld.ts"
 
 const stores = Layer.merge(layerPostgres(), Slots.layer()).pipe(Layer.provideMerge(TestDatabase.layer))
@@ -49,6 +51,30 @@ describe("Retention", () => {
         [{ key: "key lives" }],
         "the key of the one that is ready"
       )
+    }).pipe(Effect.scoped, Effect.provide(stores))
+  )
+
+  it.live("throttles for a period that is longer than what was throttled is kept [LK-E5] [LK-D3]", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const slots = yield* Slots
+      const store = yield* Store
+      yield* sql`UPDATE lanekeeper.ring SET period = '10000 days'`
+      const worker = yield* store.register("worker")
+      const places = ["ready", "running", "completed"] as const
+      const weekly: Uniqueness = { by: { key: "weekly" }, places, period: Duration.days(7), onConflict: "keep" }
+      const enqueue = Effect.map(store.enqueueUnique([{ ...job(), unique: weekly }]), ([enqueued]) => enqueued!)
+      const { id } = yield* enqueue
+      const [claimed] = (yield* store.claim({ worker, kinds: ["mail"], queues: [{ queue: "post", limit: 1 }] })).jobs
+      yield* store.finish(worker, [endOf(claimed!, completed)])
+      yield* elapse(Duration.days(2))
+      yield* sql`UPDATE lanekeeper.attempt_end SET ended_at = ended_at - interval '2 days'`
+      assert.strictEqual(yield* slots.emptySlot(slotOf(id)), "emptied")
+      assert.strictEqual((yield* store.retire({ limit: 10 })).keys, 0)
+      assert.deepInclude(yield* enqueue, { id, outcome: "kept" })
+      yield* elapse(Duration.days(6))
+      assert.strictEqual((yield* store.retire({ limit: 10 })).keys, 1)
+      assert.deepInclude(yield* enqueue, { outcome: "enqueued" })
     }).pipe(Effect.scoped, Effect.provide(stores))
   )
 

@@ -39,7 +39,8 @@ export const retiring = (sql: PgClient, schema: string): Pick<Upkeep, "retire" |
   const keys = `
     WITH ${low}, free AS MATERIALIZED (
       SELECT kind, key FROM ${schema}.unique_key AS held
-      WHERE enqueued_at < statement_timestamp() - (SELECT retention FROM ${schema}.ring) AND ${isGone("held")}
+      WHERE enqueued_at < statement_timestamp() - (SELECT retention FROM ${schema}.ring)
+        AND coalesce(until < statement_timestamp(), true) AND ${isGone("held")}
       LIMIT $1 FOR UPDATE OF held SKIP LOCKED
     ), ${allowed("$2", "free")}, gone AS (
       DELETE FROM ${schema}.unique_key AS held USING free, allowed

@@ -6,7 +6,8 @@ export const keyParts = 8
  *
  * The row of a key is locked for the rest of the transaction, so that callers with one key go one after another, and
  * each decides in a statement of its own, with a snapshot taken after the wait. A key is never given back: where its job
- * stands is looked up when the next one comes, and no outcome pays for it.
+ * stands is looked up when the next one comes, and no outcome pays for it. Within a period a job that has passed its
+ * retention counts as completed.
  *
  * It runs as the schema's owner, for those who were granted it: to see where a job stands a producer would need to read
  * what it must not.
@@ -18,6 +19,7 @@ export const enqueueUnique = (schema: string): ReadonlyArray<string> => [
   job bigint,
   slot smallint,
   enqueued_at timestamptz,
+  until timestamptz,
   PRIMARY KEY (kind, key)
 ) PARTITION BY HASH (kind, key)`,
   ...Array.from(
@@ -25,7 +27,7 @@ export const enqueueUnique = (schema: string): ReadonlyArray<string> => [
     (_, part) => `CREATE TABLE ${schema}.unique_key_${part} PARTITION OF ${schema}.unique_key
 FOR VALUES WITH (MODULUS ${keyParts}, REMAINDER ${part})`
   ),
-  `COMMENT ON TABLE ${schema}.unique_key IS 'Uniqueness: the last job enqueued under each key. A row whose job is gone is free.'`,
+  `COMMENT ON TABLE ${schema}.unique_key IS 'Uniqueness: the last job enqueued under each key. A row whose job is gone is free, unless it counts for a period: until then.'`,
 
   `CREATE FUNCTION ${schema}.unique_key_of(payload jsonb, key text, fields text[]) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE
@@ -83,7 +85,7 @@ BEGIN
   LOOP
     place := CASE WHEN holder.job IS NOT NULL
       AND (period_ms IS NULL OR holder.enqueued_at + period_ms * interval '1 ms' > clock_timestamp())
-      THEN ${schema}.place_of(holder.job, holder.slot) END;
+      THEN coalesce(${schema}.place_of(holder.job, holder.slot), CASE WHEN period_ms IS NOT NULL THEN 'completed' END) END;
     EXIT WHEN place IS NULL OR place <> ALL (places);
 
     IF on_conflict IN ('replace', 'merge') THEN
@@ -132,7 +134,8 @@ BEGIN
   SELECT ids[1], slots[1] INTO number, home FROM ${schema}.enqueue_many(
     ARRAY[new_kind], ARRAY[new_queue], ARRAY[new_priority], ARRAY[new_payload], ARRAY[new_details],
     ARRAY[new_deadline], ARRAY[new_run_at], ARRAY[new_run_in]);
-  UPDATE ${schema}.unique_key SET job = number, slot = home, enqueued_at = clock_timestamp()
+  UPDATE ${schema}.unique_key SET job = number, slot = home, enqueued_at = clock_timestamp(),
+    until = clock_timestamp() + period_ms * interval '1 ms'
   WHERE kind = new_kind AND key = full_key;
 END
 $$`,
