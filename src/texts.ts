@@ -5,9 +5,8 @@ import * as Duration from "effect/Duration"
 /** To the second, or to the millisecond below one. */
 export const rounded = (duration: Duration.Duration) => {
   const millis = Duration.toMillis(duration)
-  return Duration.format(
-    millis < 1_000 ? Duration.millis(Math.round(millis)) : Duration.seconds(Math.round(millis / 1_000))
-  )
+  if (millis < 1_000) return `${Math.round(millis)}ms`
+  return Duration.format(Duration.seconds(Math.round(millis / 1_000)))
 }
 
 /** The largest unit or two: enough to see how long ago something was. */

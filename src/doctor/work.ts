@@ -93,13 +93,12 @@ const lanes = (
       )
     ]
   })
-  return orFine("lanes", found, `${counted(runs.length, "lane")} ran, the last ${told(lastRun(runs))}`)
+  const ran = Option.match(lastRun(runs), {
+    onNone: () => "No lane ever ran",
+    onSome: (age) => `${counted(runs.length, "lane")} ran, the last ${rounded(age)} ago`
+  })
+  return orFine("lanes", found, ran)
 }
-
-const told = Option.match<string, Duration.Duration, string>({
-  onNone: () => "never",
-  onSome: (age) => `${rounded(age)} ago`
-})
 
 const overdue = ({ deadline, scheduled, waiting }: Overdue): ReadonlyArray<Finding> => {
   const late = (what: string, age: Duration.Duration, lane: string) =>
