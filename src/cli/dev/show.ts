@@ -31,7 +31,7 @@ export const look = Effect.fnUntraced(function* (sql: PgClient, schema: SchemaNa
 const counts = (of: Readonly<Record<string, number>>) =>
   Object.entries(of)
     .map(([name, count]) => `${name} ${count}`)
-    .join("  ") || "none"
+    .join("  ") || "no job"
 
 const everyPlace = (seen: Seen) => Object.fromEntries(places.map((place) => [place, seen.places[place] ?? 0]))
 
