@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { PgClient } from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { type AddressInfo, createServer } from "node:net"
 import { main, run, start } from "../support/processes.ts"
 import { TestDatabase, urlTo } from "../support/TestDatabase.ts"
 
@@ -56,6 +57,26 @@ describe.concurrent("lanekeeper maintenance", () => {
         sentence,
         /^The schema lanekeeper is at version 99, which works .* 99 or newer, .*: update this process$/
       )
+    })
+  )
+
+  test(
+    "says what to tell a pooler that refuses what connections set [LK-A14]",
+    Effect.gen(function* () {
+      const fields = ["SFATAL", "C08P01", "Munsupported startup parameter: jit"].map((field) => `${field}\0`).join("")
+      const length = Buffer.alloc(4)
+      length.writeInt32BE(fields.length + 5)
+      const pooler = createServer((socket) =>
+        socket.once("data", () => socket.end(Buffer.concat([Buffer.from("E"), length, Buffer.from(`${fields}\0`)])))
+      )
+      yield* Effect.acquireRelease(
+        Effect.callback<void>((done) => void pooler.listen(0, "127.0.0.1", () => done(Effect.void))),
+        () => Effect.sync(() => void pooler.close())
+      )
+      const { port } = pooler.address() as AddressInfo
+      const [code, sentence] = yield* maintenance(`postgres://app@127.0.0.1:${port}/app`)
+      assert.strictEqual(code, 1)
+      assert.match(sentence, /\(unsupported startup parameter: jit\): let PgBouncer pass it over/)
     })
   )
 

@@ -74,6 +74,9 @@ const isSqlError = (error: unknown): error is SqlError =>
   typeof error === "object" && error !== null && "_tag" in error && error._tag === "SqlError"
 
 const remedyOf = (error: SqlError): string | undefined => {
+  if (rootMessage(error).includes("unsupported startup parameter")) {
+    return "let PgBouncer pass it over: ignore_startup_parameters, as the README says"
+  }
   switch (error.reason._tag) {
     case "AuthenticationError":
       return "correct the user or the password in DATABASE_URL"
