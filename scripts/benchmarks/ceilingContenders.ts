@@ -102,7 +102,7 @@ BEGIN
         memory[4] := one;
         memory[5] := one;
         memory[6] := now;
-      ELSIF now - memory[6] >= 0.1 THEN
+      ELSIF now - memory[6] >= (CASE WHEN known AND micros >= 125 THEN 0.01 ELSE 0.1 END) THEN
         memory[4] := memory[5];
         memory[5] := one;
         memory[6] := now;

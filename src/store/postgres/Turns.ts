@@ -26,6 +26,7 @@ const dear = 250 // microseconds of a look: about what a small claim costs by it
 const walkEvery = 1_000 // milliseconds: one poll, the longest that a late commit may go unseen
 const idle = 60_000 // milliseconds without a ticket, after which its mark is dropped
 const lag = 100 // milliseconds: what commits a little out of order is found without waiting for the walk
+const shortLag = 10 // milliseconds, when so much is taken that a mark of a tenth of a second ago is dear to begin at
 
 export class Turns {
   private readonly marks = new Map<string, Mark>()
@@ -61,8 +62,13 @@ export class Turns {
     for (const [key, { seenAt }] of this.marks) if (now - seenAt > idle) this.marks.delete(key)
   }
 
+  /** A claim began at the marks. Those it has to walk far from follow it more closely. */
+  followed(turns: ReadonlyArray<readonly [Turn, bigint]>, micros: number, now: number): void {
+    for (const [turn, ticket] of turns) this.saw(turn, ticket, now, micros < dear / 2 ? lag : shortLag)
+  }
+
   /** A ticket was there to be taken: what lies before it is consumed, or will be found by a walk. */
-  saw(turn: Turn, ticket: bigint, now: number): void {
+  private saw(turn: Turn, ticket: bigint, now: number, wait = lag): void {
     const key = `${turn.queue}\0${turn.kind}\0${turn.turn}`
     const entry = this.marks.get(key)
     if (entry === undefined) {
@@ -73,7 +79,7 @@ export class Turns {
     entry.seenAt = now
     if (ticket < entry.mark) {
       Object.assign(entry, { mark: ticket, next: ticket, since: now })
-    } else if (now - entry.since >= lag) {
+    } else if (now - entry.since >= wait) {
       Object.assign(entry, { mark: entry.next, next: ticket, since: now })
     }
   }

@@ -117,7 +117,7 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
     for (const { id, jobs } of leases.values()) open.claimed(id, jobs)
     const seen = [...leases.values()].map((lease) => [lease, lease.lowest] as const)
     if (known.length === 0) turns.walked(seen, micros, now)
-    else for (const [turn, ticket] of seen) turns.saw(turn, ticket, now)
+    else turns.followed(seen, micros, now)
 
     // Beside the claim, because it may take a while; a failed one is made up for by the next. A transaction that the
     // claim is part of has one connection, and it is not for this.

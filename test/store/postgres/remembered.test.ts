@@ -49,7 +49,7 @@ describe("The marks of turns", () => {
     const turns = new Turns()
     turns.walked([[turn(1), 100n]], cheap, 0)
     turns.walked([], cheap, minute + 1)
-    turns.saw(turn(1), 7n, minute + 1)
+    turns.followed([[turn(1), 7n]], cheap, minute + 1)
     for (const now of [1, 2]) turns.walked([], dear, minute + 1 + now)
     assert.strictEqual(turns.known(["post"], ["mail"])[0]!.mark, 7n)
   })

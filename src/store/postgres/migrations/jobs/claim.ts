@@ -177,10 +177,12 @@ BEGIN
         IF known_queues = '{}' THEN${look(fromStart(schema))}
         ELSE${look(fromMarks(schema))}
         END IF;
-        micros := micros + extract(epoch FROM clock_timestamp() - looked) * 1e6 - 2 * amount;
+        micros := micros + extract(epoch FROM clock_timestamp() - looked) * 1e6 - 1.5 * amount;
         EXIT WHEN amount = 0;
         IF chosen < wanted AND amount = reach AND reach < wanted THEN
-          -- As many more as it takes if they go on like this, and when that was too few whatever it takes.
+          -- From the first of these on: as many more as it takes if they go on like this, and then whatever it takes.
+          after_turn := in_turns[1];
+          after_id := ids[1] - 1;
           reach := CASE WHEN round = 1 THEN least(wanted, reach + ceil((wanted - chosen) * amount / chosen::float8)) ELSE wanted END;
           CONTINUE;
         END IF;
