@@ -63,7 +63,7 @@ export const pinned: Benchmark = {
     const worker = Lanekeeper.layerWorker({
       jobs: [load.kind],
       queues: { [queue]: { concurrency: 100 } },
-      heartbeat: "200 millis", // often enough for a hundredth of them to say something
+      heartbeat: "500 millis", // ten times as often as usual, so that a hundredth of them says something
       lanes: { retention: { interval: `${scale.retention / 2} seconds` } }
     }).pipe(Layer.provide(load.handlers), Layer.provideMerge(ground))
     const client = Lanekeeper.layerClient.pipe(

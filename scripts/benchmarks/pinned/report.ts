@@ -151,7 +151,7 @@ const compareQuarters = ({ samples, scale }: Run) => {
         (sample) => ofFamily(sample, "lease").visited,
         callsOf("claim")
       ),
-      each("pages of all tables a job", (sample) => sum(sample, "pages"), completedIn),
+      each("pages a job, of all tables", (sample) => sum(sample, "pages"), completedIn),
       ...allNames.map((name) =>
         compare(`dead rows, ${name}`, ({ samples }) => mean(samples.map((one) => ofFamily(one, name).dead)))
       )

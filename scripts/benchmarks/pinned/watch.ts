@@ -3,7 +3,18 @@ import type { PgConnection } from "@effect/sql-pg/PgConnection"
 import * as Effect from "effect/Effect"
 import type { Store } from "../../../src/store/Store.ts"
 
-export const families = ["job", "attempt_end", "ticket", "lease", "timed", "unique_key", "worker", "note"] as const
+/** The last are the server's own tables: what is emptied whole or written anew leaves dead rows in them. */
+export const families = [
+  "job",
+  "attempt_end",
+  "ticket",
+  "lease",
+  "timed",
+  "unique_key",
+  "worker",
+  "note",
+  "catalogs"
+] as const
 
 export const calls = ["claim", "beat", "promote"] as const
 
@@ -66,13 +77,13 @@ export interface Relation {
 }
 
 const familiesStatement = `
-  SELECT regexp_replace(relname, '_[0-9]+$', '') AS family, sum(n_dead_tup)::float8 AS dead,
+  SELECT CASE schemaname WHEN 'lanekeeper' THEN regexp_replace(relname, '_[0-9]+$', '') ELSE 'catalogs' END AS family, sum(n_dead_tup)::float8 AS dead,
     sum(pg_total_relation_size(relid))::float8 AS bytes, sum(pg_indexes_size(relid))::float8 AS "indexBytes",
     coalesce(sum(visited), 0)::float8 AS visited,
     sum(heap_blks_read + heap_blks_hit + coalesce(idx_blks_read + idx_blks_hit, 0))::float8 AS pages
-  FROM pg_stat_user_tables JOIN pg_statio_user_tables AS io USING (relid, schemaname, relname)
-  CROSS JOIN LATERAL (SELECT sum(idx_tup_read) AS visited FROM pg_stat_user_indexes AS index WHERE index.relid = io.relid) AS read
-  WHERE schemaname = 'lanekeeper' GROUP BY 1`
+  FROM pg_stat_all_tables JOIN pg_statio_all_tables AS io USING (relid, schemaname, relname)
+  CROSS JOIN LATERAL (SELECT sum(idx_tup_read) AS visited FROM pg_stat_all_indexes AS index WHERE index.relid = io.relid) AS read
+  WHERE schemaname IN ('lanekeeper', 'pg_catalog') GROUP BY 1`
 
 const relationsStatement = `
   SELECT regexp_replace(relname, '_[0-9]+(_|$)', '\\1') AS name, relkind = 'i' AS "isIndex",

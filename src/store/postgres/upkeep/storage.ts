@@ -16,7 +16,7 @@ import { mostRows, smallParts } from "../migrations/rewrite.ts"
 import { pastRetention, slotsOn } from "../Slots.ts"
 import { holdsTerm } from "./holdsTerm.ts"
 import { counted, reasons } from "./reasons.ts"
-import { pinned, worthwhile } from "./rewriting.ts"
+import { isHeldLong, pinned, worthwhile } from "./rewriting.ts"
 
 interface Piece {
   readonly piece: PieceState["piece"]
@@ -64,23 +64,25 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
 
   const size = (table: string, number: string) =>
     `pg_relation_size(format('${schema}.${table}_%s', ${number})::regclass)`
-  const small = smallParts.map(({ number, piece, table }) => `('${piece}', ${number}, '${schema}.${table}'::regclass)`)
+  const small = smallParts.map(
+    ({ number, piece, table }) => `('${piece}', ${number}, '${schema}.${table}'::regclass, ${worthwhile(table)})`
+  )
   const pieces = `
     SELECT 'slot' AS piece, slot AS number, (${size("job", "slot")} + ${size("attempt_end", "slot")})::float8 AS bytes,
       slot = here AS current,
       slot > slots OR turns > 0 AND (turns - 1) * period + since > retention AS ripe,
       (greatest(extract(epoch FROM retention - (turns - 1) * period - since), 0) * 1000)::float8 AS ripens,
-      slot > slots OR turns = slots - 1 AS closing, 1 AS parts
+      slot > slots OR turns = slots - 1 AS closing, 1 AS least
     FROM ring CROSS JOIN generate_series(1, ${slots}) AS slot
     CROSS JOIN LATERAL (SELECT (here - slot + slots) % slots AS turns) back
     UNION ALL
-    SELECT 'shelf', shelf, ${size("ticket", "shelf")}::float8, shelf = on_shelf, true, 0, true, 1
+    SELECT 'shelf', shelf, ${size("ticket", "shelf")}::float8, shelf = on_shelf, true, 0, true, ${worthwhile("ticket")}
     FROM ring CROSS JOIN generate_series(0, ${shelves - 1}) AS shelf
     UNION ALL
     SELECT 'attic', 0, (${size("job", "0")} + ${size("attempt_end", "0")})::float8, true, true, 0, true, 1
     UNION ALL
-    SELECT piece, number, pg_relation_size(part)::float8, true, true, 0, true, count(*) OVER (PARTITION BY piece)
-    FROM (VALUES ${small.join(", ")}) AS small (piece, number, part)`
+    SELECT piece, number, pg_relation_size(part)::float8, true, true, 0, true, least
+    FROM (VALUES ${small.join(", ")}) AS small (piece, number, part, least)`
   const withRing = `
     WITH ring AS (
       SELECT slots::int, period, retention, 1 + (ticks % slots)::int AS here,
@@ -92,7 +94,7 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
   const due = `${withRing}
     SELECT piece.* FROM (${pieces}) piece
     LEFT JOIN ${schema}.look ON look.piece = piece.piece AND look.number = piece.number
-    WHERE bytes >= CASE WHEN piece.piece IN ('slot', 'attic') THEN 1 ELSE ${worthwhile} / parts END
+    WHERE bytes >= least
       AND (NOT current OR piece.piece NOT IN ('slot', 'shelf')) AND (again_at IS NULL OR again_at <= clock_timestamp())
       AND (piece.piece IN ('slot', 'shelf', 'attic') OR ${pinned})
     ORDER BY piece.piece = 'attic', closing DESC, number`
@@ -182,7 +184,7 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
     return { rows, alive, why: null, rest: full ? 0 : patience.young, did: { cleared, full } }
   })
 
-  /** Twice what lives: then it takes as many writes again before it is written anew, however large it is. */
+  /** Written anew when half of it is dead: however large it is, what it costs to copy was saved up by as many writes. */
   const lookAtTable = Effect.fnUntraced(function* ({ bytes, number, piece }: Piece) {
     const { table } = smallParts.find((part) => part.piece === piece && part.number === number)!
     const [row] = yield* sql.unsafe<{ readonly rows: number; readonly living: number }>(
@@ -192,7 +194,8 @@ export const reclaiming = (sql: PgClient, schema: string): Pick<Upkeep, "reclaim
     const found = { rows, alive: rows, why: null, rest: patience.ripe }
     if (living * 2 > bytes) return found
     if (rows > mostRows) return { ...found, why: `${counted(rows, "row")}, too many to copy while everybody waits` }
-    const how = yield* rewrite(table, bytes)
+    // To wait for somebody who stays would be in vain, and everybody would queue behind.
+    const how = (yield* isHeldLong(sql, `${schema}.${table}`)) ? "busy" : yield* rewrite(table, bytes)
     if (how === "emptied") return { ...found, did: { rewritten: 1 } }
     return how === "busy"
       ? { ...found, why: yield* readers(table), rest: patience.busy }
