@@ -79,7 +79,7 @@ export const latency: Benchmark = {
       const waits = started
         .map((at, n) => at - committed[n]!)
         .subarray(warmUp + unmeasured)
-        .sort()
+        .toSorted()
       const { left } = yield* Effect.repeat(Effect.delay(producer.ends, "20 millis"), {
         until: ({ ended }) => ended >= warmUp + jobs
       })

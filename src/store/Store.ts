@@ -227,6 +227,9 @@ export interface Overdue {
   readonly untold: Duration.Duration
 }
 
+/** How often an event can be refused and offered again at once. */
+export const refusals = 3
+
 export interface EventsTended {
   readonly numbered: number
   readonly forgotten: number
@@ -425,7 +428,10 @@ export class Store extends Context.Service<
       readonly stuckAfter: Duration.Duration
     }) => Effect.Effect<ReadonlyArray<Event>, SqlError>
     readonly eventsDelivered: (ids: ReadonlyArray<EventId>) => Effect.Effect<void, SqlError>
-    /** They can be taken again at once; `untried` as if they had not been taken. */
+    /**
+     * They can be taken again at once, `untried` as if they had not been taken; but what was tried `refusals` times and
+     * refused each time waits as what is stuck does, so that it is in nobody's way.
+     */
     readonly eventsRefused: (events: {
       readonly refused: ReadonlyArray<EventId>
       readonly untried: ReadonlyArray<EventId>

@@ -106,6 +106,19 @@ export const outboxSuite = <R>({ elapse, empty, it }: LanesUnderTest<R>): void =
         assert.deepStrictEqual(jobs().at(-1), [bad])
       }))
 
+    test("lets an event that is refused again and again wait, so that no run fails for it meanwhile [LK-D8, LK-B9]", (world) =>
+      Effect.gen(function* () {
+        const [bad] = yield* deaths(world, 1)
+        const { deliver, jobs } = makeSink((job) => job === bad)
+        for (const _ of [1, 2, 3]) assert.isNotNull((yield* run(deliver)).error)
+        const [next] = yield* deaths(world, 1)
+        assert.deepInclude(yield* run(deliver), { rows: { numbered: 1, delivered: 1 }, error: null })
+        assert.deepStrictEqual(jobs().at(-1), [next])
+        yield* world.elapse("61 seconds")
+        assert.isNotNull((yield* run(deliver)).error)
+        assert.deepStrictEqual(jobs().at(-1), [bad])
+      }))
+
     test("stops asking a sink that refuses one after another, and loses nothing [LK-D8]", (world) =>
       Effect.gen(function* () {
         const ids = yield* deaths(world, 6)

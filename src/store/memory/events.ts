@@ -3,7 +3,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import type { Event, EventId, EventType, FollowUp, FollowUps } from "../../domain/Event.ts"
 import type { Place } from "../../domain/Job.ts"
-import type { EventsTended } from "../Store.ts"
+import { refusals, type EventsTended } from "../Store.ts"
 import { type Contents, type Job, put, type Time, type Told } from "./Contents.ts"
 import { enqueue } from "./enqueue.ts"
 
@@ -109,9 +109,10 @@ export const eventsRefused = (
   { refused, untried }: { readonly refused: ReadonlyArray<EventId>; readonly untried: ReadonlyArray<EventId> }
 ): void => {
   for (const event of undelivered(contents, [...refused, ...untried])) {
-    if (event.takenAt === -Infinity) continue
+    const tried = refused.includes(event.id)
+    if (event.takenAt === -Infinity || (tried && event.tries >= refusals)) continue
     event.takenAt = -Infinity
-    if (untried.includes(event.id)) event.tries--
+    if (!tried) event.tries--
   }
 }
 

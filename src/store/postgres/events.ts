@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Event, EventId, EventType } from "../../domain/Event.ts"
 import { makeId } from "../../domain/Job.ts"
-import type { Store } from "../Store.ts"
+import { refusals, type Store } from "../Store.ts"
 import { int8s } from "./parameters.ts"
 import { allowing, underTerm } from "./term.ts"
 
@@ -107,7 +107,7 @@ export const telling = (sql: PgClient, schema: string): Pick<Store["Service"], E
       Effect.asVoid(
         sql.unsafe(
           `UPDATE ${schema}.outbox SET taken_at = NULL, tries = tries - (id = ANY ($2))::int
-           WHERE id = ANY ($1 || $2) AND delivered_at IS NULL AND taken_at IS NOT NULL`,
+           WHERE (id = ANY ($2) OR id = ANY ($1) AND tries < ${refusals}) AND delivered_at IS NULL AND taken_at IS NOT NULL`,
           [int8s(refused), int8s(untried)]
         )
       )
