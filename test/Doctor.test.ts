@@ -18,7 +18,10 @@ import { lanes } from "../src/lanes/index.ts"
 import * as Lanekeeper from "../src/Lanekeeper.ts"
 import * as Migrations from "../src/store/postgres/Migrations.ts"
 import { type LaneRun, Store } from "../src/store/Store.ts"
+import { eventually } from "./support/eventually.ts"
+import { maintainer } from "./support/maintainer.ts"
 import { makePooler } from "./support/pooler.ts"
+import { main, start } from "./support/processes.ts"
 import { randomName, TestDatabase, urlTo } from "./support/TestDatabase.ts"
 
 const Note = Job.make("note", { payload: Schema.Finite })
@@ -139,6 +142,25 @@ describe("The doctor", () => {
   )
 
   test(
+    "finds the lane that fails under a leader, in the database's words, and what to do [LK-K3] [LK-B9]",
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const env = { DATABASE_URL: yield* maintainer, LANEKEEPER_LANES: "rescue-callback=200 millis" }
+      const leader = yield* start(process.execPath, [main, "maintenance"], { env })
+      yield* leader.says("Leading")
+      yield* sql`REVOKE ALL ON lanekeeper.wait FROM lanekeeper_maintenance`
+      yield* eventually(findings(), (found) =>
+        found.some(
+          ({ cause, check, verdict }) =>
+            check === "lanes" &&
+            verdict === "wrong" &&
+            /^The lane rescue-callback failed \d+ times? in a row: permission denied for table wait$/.test(cause)
+        )
+      )
+    })
+  )
+
+  test(
     "finds workers that are silent or dead, and kinds and queues nobody serves [LK-K3]",
     Effect.gen(function* () {
       const worker = yield* inHealth
@@ -200,12 +222,18 @@ describe("The doctor", () => {
       assert.strictEqual(found.verdict, "wrong")
       assert.match(found.cause, /^pg_dump of \w+ \(pid \d+\) has held job_3 for .*: they cannot be emptied meanwhile$/)
       yield* session.query("ROLLBACK")
-      yield* sql`INSERT INTO lanekeeper.look (piece, number, looked_at, again_at, rows, alive, why)
-        VALUES ('slot', 3, clock_timestamp(), clock_timestamp(), 10, 2, '2 jobs not over')`
-      assert.deepInclude(of(yield* findings(), "storage"), {
-        verdict: "notice",
-        cause: "The slot 3 could not be emptied: 2 jobs not over"
-      })
+      // A slot whose turn is over, read by a dump while the lane comes by.
+      yield* sql`UPDATE lanekeeper.ring SET period = '10000 days'`
+      yield* Note.enqueue(1, { queue: "post" })
+      const [body] = yield* sql<{ readonly slot: number }>`SELECT slot FROM lanekeeper.job`
+      yield* sql`UPDATE lanekeeper.ring SET period = '5000 days', retention = '1 second'`
+      const dump = yield* reading("pg_dump", `SELECT count(*) FROM lanekeeper.job_${body!.slot}`)
+      const store = yield* Store
+      const looked = Effect.andThen(store.reclaim({ limit: 1_000 }), findings({ longerThan: "1 hour" }))
+      const notice = of(yield* looked, "storage")
+      assert.strictEqual(notice.verdict, "notice")
+      assert.match(notice.cause, new RegExp(`^The slot ${body!.slot} could not be emptied: .*pg_dump`))
+      yield* dump.query("ROLLBACK")
     })
   )
 
