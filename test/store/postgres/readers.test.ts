@@ -193,6 +193,26 @@ describe("Readers", () => {
       )
     }))
 
+  test("with one snapshot have an outcome refused whose lease was written anew, and its job runs again [LK-D1] [LK-G1]", (world) =>
+    Effect.gen(function* () {
+      const { claimed, end, id, worker } = yield* world.running()
+      const rewriter = yield* world.database.connect
+      const answer = yield* world.sql.withTransaction(
+        Effect.gen(function* () {
+          yield* world.sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ`
+          yield* world.sql`SELECT count(*) FROM pg_class`
+          yield* rewriter.query("SELECT lanekeeper.rewrite('lease', 0)")
+          return yield* end(completed)
+        })
+      )
+      assert.strictEqual(answer, "refused")
+      yield* world.isAt("running", id)
+      // What a worker does at its second beat with a lease that it does not hold.
+      assert.strictEqual((yield* world.store.release(worker, [claimed.lease])).ready, 1)
+      const [again] = (yield* world.claim(worker)).jobs
+      assert.strictEqual(yield* world.finish(worker, again!, completed), "accepted")
+    }))
+
   test("let every move pass while tables are written anew in a loop, published [LK-D1]", (world) =>
     Effect.gen(function* () {
       const { slots, sql } = world
