@@ -3,8 +3,10 @@
  * the store for.
  *
  * Jobs are held ahead only as many as end here in a moment, so that a claim's way to the store and back is not waited
- * for. They are nobody's yet: until they begin, a rescue charges them nothing and a peer gets them back unpaid.
+ * for. They are nobody's yet: until they begin, a rescue charges them nothing and a peer gets them back unpaid. As soon
+ * as some are to begin, the next are asked for: those are on their way while these run.
  */
+import type { JobId } from "../domain/Job.ts"
 import type { Claimed, LeaseId } from "../store/Store.ts"
 
 export interface Ask {
@@ -16,11 +18,10 @@ export interface Ask {
 interface Held {
   readonly claimed: Claimed
   readonly since: number
-  begun: boolean
 }
 
-const moment = 50 // milliseconds: how much work is held ahead
-const most = 1_000 // jobs held ahead: while half of them begin and end, a claim brings the other half
+const moment = 25 // milliseconds: how much work is held ahead, and as much again that begins
+const most = 1_000 // jobs held ahead: while they begin and end, a claim brings the next
 const sample = 10 // milliseconds: a rate of less says nothing
 
 export class Room {
@@ -29,7 +30,10 @@ export class Room {
   more = true
   /** When the store was last asked, and had less. */
   askedAt = -Infinity
-  private held: Array<Held> = []
+  private ahead: Array<Held> = []
+  /** The store is told that they begin. */
+  private beginning: Array<Held> = []
+  private begun: Array<Held> = []
   private ended = 0
   private rate = 0
   private sampledAt: number | undefined
@@ -46,9 +50,10 @@ export class Room {
   /** What there is room for. Undefined: nothing, or nothing is expected. */
   ask(now: number): Ask | undefined {
     if (!this.more) return undefined
-    const limit = Math.max(0, this.free - this.held.length)
+    const unspoken = this.free - this.begun.length - this.beginning.length
+    const limit = Math.max(0, unspoken - this.ahead.length)
     const target = this.target(now)
-    const ahead = Math.max(0, target - Math.max(0, this.held.length - this.free))
+    const ahead = Math.max(0, target - Math.max(0, this.ahead.length - Math.max(0, unspoken)))
     if (limit === 0 && ahead * 2 < target) return undefined // nobody waits for it: few large claims cost less than many
     return limit + ahead === 0 ? undefined : { queue: this.queue, limit, ahead }
   }
@@ -56,19 +61,21 @@ export class Room {
   /** Whether asking now is worth a claim, rather than when a little more is free. */
   get worthAsking(): boolean {
     if (!this.more) return false
-    const free = this.free - this.held.length
-    return this.running === 0 || free * 2 >= this.concurrency || (this.rate > 0 && this.held.length * 2 <= this.wanted)
+    const free = this.free - this.begun.length - this.beginning.length - this.ahead.length
+    return this.running === 0 || free * 2 >= this.concurrency || (this.rate > 0 && this.ahead.length * 2 <= this.wanted)
   }
 
   hold(claimed: Claimed, now: number): void {
-    this.held.push({ claimed, since: now, begun: claimed.begun })
+    const list = claimed.begun ? this.begun : this.ahead
+    list.push({ claimed, since: now })
   }
 
   /** The next job to start, if one may. */
   next(): Claimed | undefined {
-    if (this.free <= 0 || this.held[0]?.begun !== true) return undefined
-    this.running++
-    return this.held.shift()!.claimed
+    if (this.free <= 0) return undefined
+    const next = this.begun.shift()
+    if (next !== undefined) this.running++
+    return next?.claimed
   }
 
   end(): void {
@@ -76,26 +83,53 @@ export class Room {
     this.ended++
   }
 
-  /** Leases whose jobs are about to start, and have to begin first. */
+  /** Leases whose jobs are about to start, and have to begin first: they are beginning from here on. */
   due(): ReadonlyArray<LeaseId> {
-    const soon = Math.max(this.free, Math.ceil(this.rate * sample))
-    if (this.free <= 0) return []
-    return [...new Set(this.held.slice(0, soon).flatMap(({ begun, claimed }) => (begun ? [] : [claimed.lease])))]
+    if (this.free <= 0 || this.ahead.length === 0) return []
+    const soon = Math.max(this.free, Math.ceil(this.rate * sample)) - this.begun.length - this.beginning.length
+    if (soon <= 0) return []
+    const leases = new Set(this.ahead.slice(0, soon).map(({ claimed }) => claimed.lease))
+    const [beginning, ahead] = parted(this.ahead, leases)
+    this.beginning.push(...beginning)
+    this.ahead = ahead
+    return [...leases]
   }
 
-  begin(leases: ReadonlySet<LeaseId>): void {
-    for (const job of this.held) if (leases.has(job.claimed.lease)) job.begun = true
+  /** Of those that were asked for, some are ours: they may start. The others are not to be had. */
+  begin(asked: ReadonlySet<LeaseId>, ours: ReadonlySet<LeaseId>): void {
+    const [said, beginning] = parted(this.beginning, asked)
+    this.beginning = beginning
+    this.begun.push(...parted(said, ours)[0])
   }
 
-  /** Lets go of what is held and matches. */
-  drop(which: (claimed: Claimed, begun: boolean, since: number) => boolean): ReadonlyArray<Claimed> {
-    const dropped = this.held.filter(({ begun, claimed, since }) => which(claimed, begun, since))
-    if (dropped.length > 0) this.held = this.held.filter((job) => !dropped.includes(job))
-    return dropped.map(({ claimed }) => claimed)
+  /** They could not begin, and are due again. */
+  notBegun(asked: ReadonlySet<LeaseId>): void {
+    const [said, beginning] = parted(this.beginning, asked)
+    this.beginning = beginning
+    this.ahead.unshift(...said)
+  }
+
+  /** Lets go of what is held for too long, or of all; but not of what is just beginning. */
+  drop(isOver: (since: number) => boolean): Record<"begun" | "ahead", ReadonlyArray<Claimed>> {
+    const of = (held: ReadonlyArray<Held>) => held.filter(({ since }) => isOver(since)).map(({ claimed }) => claimed)
+    const dropped = { begun: of(this.begun), ahead: of(this.ahead) }
+    this.begun = this.begun.filter(({ since }) => !isOver(since))
+    this.ahead = this.ahead.filter(({ since }) => !isOver(since))
+    return dropped
+  }
+
+  dropJobs(ids: ReadonlySet<JobId>): ReadonlyArray<Claimed> {
+    const dropped = this.holding.filter(({ id }) => ids.has(id))
+    if (dropped.length === 0) return dropped
+    const without = (held: ReadonlyArray<Held>) => held.filter(({ claimed }) => !ids.has(claimed.id))
+    this.begun = without(this.begun)
+    this.beginning = without(this.beginning)
+    this.ahead = without(this.ahead)
+    return dropped
   }
 
   get holding(): ReadonlyArray<Claimed> {
-    return this.held.map(({ claimed }) => claimed)
+    return [...this.begun, ...this.beginning, ...this.ahead].map(({ claimed }) => claimed)
   }
 
   private get free(): number {
@@ -115,3 +149,9 @@ export class Room {
     return this.wanted
   }
 }
+
+/** Those of some leases, and the rest. */
+const parted = (held: ReadonlyArray<Held>, leases: ReadonlySet<LeaseId>): [Array<Held>, Array<Held>] => [
+  held.filter(({ claimed }) => leases.has(claimed.lease)),
+  held.filter(({ claimed }) => !leases.has(claimed.lease))
+]

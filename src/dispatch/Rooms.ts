@@ -16,7 +16,6 @@ export const longestHeld = 1_000 // milliseconds: what was claimed ahead and has
 export class Rooms {
   private readonly rooms: ReadonlyMap<string, Room>
   private readonly options: RoomsOptions
-  private readonly beginning = new Set<LeaseId>()
   private advancing = false
   private again = false
   /** Nothing starts any more. */
@@ -73,35 +72,28 @@ export class Rooms {
   }
 
   begun(asked: ReadonlyArray<LeaseId>, ours: ReadonlySet<LeaseId>): void {
-    for (const room of this.rooms.values()) {
-      room.begin(ours)
-      room.drop(({ lease }) => asked.includes(lease) && !ours.has(lease))
-    }
-    this.notBegun(asked)
+    for (const room of this.rooms.values()) room.begin(new Set(asked), ours)
     this.advance()
   }
 
   /** They are due again with the next job that ends. */
   notBegun(asked: ReadonlyArray<LeaseId>): void {
-    for (const lease of asked) this.beginning.delete(lease)
+    for (const room of this.rooms.values()) room.notBegun(new Set(asked))
   }
 
   /** Lets go of what is held: all of it, or what was held for too long. */
   drop(now?: number): { readonly begun: ReadonlyArray<Claimed>; readonly leases: ReadonlyArray<LeaseId> } {
-    const begun: Array<Claimed> = []
-    const leases = new Set<LeaseId>()
-    for (const room of this.rooms.values()) {
-      const isOver = (since: number) => now === undefined || now - since > longestHeld
-      begun.push(...room.drop((_, isBegun, since) => isBegun && isOver(since)))
-      const waiting = room.drop(({ lease }, isBegun, since) => !isBegun && isOver(since) && !this.beginning.has(lease))
-      for (const { lease } of waiting) leases.add(lease)
+    const isOver = (since: number) => now === undefined || now - since > longestHeld
+    const dropped = Array.from(this.rooms.values(), (room) => room.drop(isOver))
+    return {
+      begun: dropped.flatMap(({ begun }) => begun),
+      leases: [...new Set(dropped.flatMap(({ ahead }) => ahead.map(({ lease }) => lease)))]
     }
-    return { begun, leases: [...leases] }
   }
 
   /** Lets go of these jobs, if they are held. */
   dropJobs(ids: ReadonlyArray<JobId>): ReadonlyArray<Claimed> {
-    return [...this.rooms.values()].flatMap((room) => room.drop(({ id }) => ids.includes(id)))
+    return [...this.rooms.values()].flatMap((room) => room.dropJobs(new Set(ids)))
   }
 
   get holding(): ReadonlyArray<Claimed> {
@@ -121,8 +113,7 @@ export class Rooms {
 
   private advanceIn(room: Room): void {
     for (let job = room.next(); job !== undefined; job = room.next()) this.options.start(job)
-    const due = room.due().filter((lease) => !this.beginning.has(lease))
-    for (const lease of due) this.beginning.add(lease)
+    const due = room.due()
     if (due.length > 0) this.options.begin(due)
     if (room.more) this.options.ask(room.worthAsking ? "now" : "soon")
   }
