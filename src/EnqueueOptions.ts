@@ -86,6 +86,8 @@ export const maxDepth = 64
 
 const keyLimit = 256 // bytes: an index entry of a key stays small
 
+const besideLimit = 65_536 // bytes of tags and metadata
+
 /** Thrown inside `read` only, and caught there: a rule is then one line. */
 class Fault {
   readonly option: string
@@ -134,6 +136,11 @@ const readUnsafe = (defaults: Defaults, options: EnqueueOptions): Read => {
   const metadata = options.metadata
   const odd = metadata === undefined ? undefined : faultIn(metadata, maxDepth)
   if (odd !== undefined) throw new Fault(["metadata", ...odd.path].join("."), odd.reason)
+  const { tags } = options
+  const beside = tags !== undefined || metadata !== undefined
+  if (beside && Buffer.byteLength(JSON.stringify({ tags, metadata })) > besideLimit) {
+    throw new Fault("metadata", `has more than ${besideLimit} bytes, with the tags: store what is larger elsewhere`)
+  }
   const later = options.delay !== undefined || options.runAt !== undefined
   return {
     queue: options.queue === undefined ? defaults.queue : text("queue", options.queue),

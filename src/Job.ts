@@ -161,7 +161,7 @@ export interface MakeOptions<Payload, Output, Failure extends Schema.Top> {
   readonly version?: number | undefined
   /** Makes of a payload of an older version one of this. Defaults to leaving it as it is. */
   readonly upgrade?: ((payload: unknown, version: number) => unknown) | undefined
-  /** Defaults to 1 MiB. A job says where large things are; it does not carry them. */
+  /** Defaults to 1 MiB, and is 8 MiB at most. A job says where large things are; it does not carry them. */
   readonly maxPayloadBytes?: number | undefined
   /**
    * Whether the end of each attempt is told to others, in a row that is written with it. Rescues and deaths always are.
@@ -252,7 +252,11 @@ const defaultsOf = (kind: string, options: MakeOptions<unknown, unknown, any>): 
   if (maxAttempts !== undefined && (!Number.isInteger(maxAttempts) || maxAttempts < 1)) {
     refuse("its maxAttempts is a whole number of at least 1")
   }
-  const { keepLogs = 0 } = options
+  const { keepLogs = 0, maxPayloadBytes = 1 } = options
+  // A client of the database takes messages of 16 MiB, and one row is a message.
+  if (!Number.isInteger(maxPayloadBytes) || maxPayloadBytes < 1 || maxPayloadBytes > 8_388_608) {
+    refuse("its maxPayloadBytes is a whole number from 1 to 8388608")
+  }
   if (!Number.isInteger(keepLogs) || keepLogs < 0 || keepLogs > 1_000) {
     refuse("its keepLogs is a whole number of lines from 0 to 1,000")
   }

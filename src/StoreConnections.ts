@@ -94,6 +94,8 @@ const settingsOf = (budget: ConnectionBudget, config: PgClient.PgClientConfig): 
   minConnections: 0,
   keepAlive: "5 seconds", // one that is idle behind a dead network is told so within 15
   idleTimeout: "1 minute", // lanes come back every few seconds, whatever the client's own pool does meanwhile
+  // As large as a value of PostgreSQL's can be. A job that could not be read would keep its queue from being claimed.
+  maxMessageSize: 1_073_741_824,
   multiplex: false, // a statement that shares its connection cannot be cancelled
   startupParameters: {
     ...config.startupParameters,

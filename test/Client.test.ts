@@ -179,6 +179,7 @@ const suite = (test: Test) => {
         /^unique\.places are some of scheduled, ready/
       )
       assert.match(yield* refused({ deadline: 0 }), /^deadline is at least a millisecond/)
+      assert.match(yield* refused({ metadata: { page: "x".repeat(65_536) } }), /^metadata has more than 65536 bytes/)
     })
   )
 

@@ -46,6 +46,7 @@ describe("Job.make", () => {
     assert.throws(rule("a", { maxAttempts: 0 }), /its maxAttempts is a whole number of at least 1/)
     assert.throws(rule("a", { version: 0 }), /its version is a whole number of at least 1/)
     assert.throws(rule("a", { deadline: 0 }), /its deadline is a length of time of at least a millisecond/)
+    assert.throws(rule("a", { maxPayloadBytes: 16_777_216 }), /its maxPayloadBytes is a whole number from 1 to 8388608/)
     assert.throws(rule("a", { aliases: [""] }), /an alias is not blank/)
   })
 

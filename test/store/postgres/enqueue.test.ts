@@ -70,6 +70,10 @@ layer(layerPostgres().pipe(Layer.provideMerge(TestDatabase.layer)), { excludeTes
       assert.match(yield* refused(`'mail', unique_key => 'k', on_conflict => 'ignore'`), /^on_conflict is "ignore"/)
       assert.match(yield* refused(`'mail', unique_key => 'k', on_conflict => 'debounce'`), /^debounce needs a delay/)
       assert.match(yield* refused(`'mail', to_jsonb(repeat('x', 1048576))`), /^the payload has 1048578 bytes/)
+      assert.match(
+        yield* refused(`'mail', metadata => jsonb_build_object('x', repeat('x', 65536))`),
+        /^tags and metadata have \d+ bytes/
+      )
     })
   )
 

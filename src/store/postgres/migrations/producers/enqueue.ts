@@ -47,6 +47,9 @@ BEGIN
   ELSIF octet_length(payload::text) > 1048576 THEN
     RAISE EXCEPTION 'the payload has % bytes: keep it under 1048576 and store what is larger elsewhere', octet_length(payload::text)
       USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(given_details::text) > 65536 THEN
+    RAISE EXCEPTION 'tags and metadata have % bytes: keep them under 65536 and store what is larger elsewhere', octet_length(given_details::text)
+      USING ERRCODE = 'invalid_parameter_value';
   END IF;
 
   IF unique_key IS NULL THEN
