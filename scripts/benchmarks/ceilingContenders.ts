@@ -14,6 +14,8 @@ export interface Contender {
   readonly searched: string
   /** By `$1`, until `$2` milliseconds are over or `$3` jobs are done; then jobs, claims and what is remembered. */
   readonly drive: string
+  /** Consumes the first `$1` jobs, for whom a claim by claim would take hours under a pinned snapshot. */
+  readonly bury?: string
   /** Enqueues `$1` jobs in one call. */
   readonly enqueue: string
 }
@@ -25,14 +27,16 @@ const payload = `jsonb_build_object('body', repeat('x', 186))`
 
 const signature = "(batch int, ms int, most int, INOUT jobs int, INOUT claims int, INOUT memory float8[])"
 
-const drivePlain = `
-CREATE PROCEDURE bench.drive_plain${signature} LANGUAGE plpgsql AS $$
+/** `first` is what comes before a claim in its transaction. */
+const drivePlain = (name: string, first = "") => `
+CREATE PROCEDURE bench.${name}${signature} LANGUAGE plpgsql AS $$
 DECLARE
   until timestamptz := clock_timestamp() + ms * interval '1 ms';
   ids bigint[];
   n int;
 BEGIN
   WHILE jobs < most AND clock_timestamp() < until LOOP
+    ${first}
     WITH claimed AS (
       UPDATE bench.plain SET state = 'running', attempt = attempt + 1, worker = 1, started_at = clock_timestamp()
       WHERE id = ANY (ARRAY(
@@ -173,7 +177,22 @@ BEGIN
   INSERT INTO bench.plain (queue, kind, priority, payload) SELECT 'post', 'mail', 5, ${payload} FROM generate_series(1, jobs);
 END
 $$`,
-  drivePlain,
+  `CREATE PROCEDURE bench.bury_plain(jobs int) LANGUAGE plpgsql AS $$
+DECLARE
+  lowest bigint := (SELECT min(id) FROM bench.plain);
+BEGIN
+  FOR beyond IN 500 .. jobs BY 500 LOOP
+    UPDATE bench.plain SET state = 'running', attempt = attempt + 1, worker = 1, started_at = clock_timestamp()
+    WHERE id >= lowest + beyond - 500 AND id < lowest + beyond;
+    COMMIT;
+    UPDATE bench.plain SET state = 'completed', ended_at = clock_timestamp()
+    WHERE id >= lowest + beyond - 500 AND id < lowest + beyond;
+    COMMIT;
+  END LOOP;
+END
+$$`,
+  drivePlain("drive_plain"),
+  drivePlain("drive_plain_lazily", "PERFORM set_config('synchronous_commit', 'off', true);"),
   ...schemas.flatMap((schema) => [
     fillTickets(schema),
     driveTickets(schema, `drive_${schema}`, `${schema}.end_attempts`)
@@ -192,7 +211,15 @@ export const plain: Contender = {
   fill: `CALL bench.fill_plain($1)`,
   searched: "indexrelname = 'plain_ready'",
   drive: drive("drive_plain"),
+  bury: "CALL bench.bury_plain($1)",
   enqueue: `INSERT INTO bench.plain (queue, kind, priority, payload) SELECT 'post', 'mail', 5, ${payload} FROM generate_series(1, $1::int)`
+}
+
+/** Waits for the disk as ours do: when jobs are finished, not when they are claimed. */
+export const plainLazily: Contender = {
+  ...plain,
+  name: "update in place, its claims not waited for",
+  drive: drive("drive_plain_lazily")
 }
 
 const tickets = (schema: string, name: string, size: number, procedure = `drive_${schema}`): Contender => ({
