@@ -14,6 +14,9 @@ import * as ServerUser from "../src/embedded/ServerUser.ts"
 import { eventually } from "./support/eventually.ts"
 import { root, run, type Running, start } from "./support/processes.ts"
 import { temporaryFolder } from "./support/temporaryFolder.ts"
+import { vi } from "vitest"
+
+vi.setConfig({ testTimeout: 60_000 }) // each starts servers of its own, and all do at the same time
 
 const query = Effect.fnUntraced(function* (url: Redacted.Redacted<string>, sql: string) {
   const connection = yield* PgConnection.make({ url })
