@@ -154,6 +154,19 @@ layer(Filled.layer, { excludeTestServices: true, timeout: "60 seconds" })(
       })
     )
 
+    it.effect("look at a few tickets where each holds many jobs [LK-F4]", () =>
+      Effect.gen(function* () {
+        const { early } = yield* Filled
+        const call = Array.from({ length: 8_000 }, () => job({ queue: "bulk" }))
+        for (let time = 0; time < 5; time++) yield* early.store.enqueue(call)
+        for (const limit of [500, 100]) {
+          const { result, visited } = yield* early.cost(early.claim(limit, "bulk"))
+          assert.strictEqual(result.jobs.length, limit)
+          assert.isAtMost(visited, 30)
+        }
+      })
+    )
+
     it.effect("read no more under a pinned snapshot, however much was consumed under it [LK-D1]", () =>
       Effect.gen(function* () {
         const { database, early, open } = yield* Filled
