@@ -193,6 +193,29 @@ describe("Readers", () => {
       )
     }))
 
+  test("begin their dump while a table is written anew, and it is left as it was [LK-K9]", (world) =>
+    Effect.gen(function* () {
+      const { database, enqueue, slots, sql } = world
+      yield* enqueue({ runIn: hours(1) })
+      const file = Effect.map(
+        sql<{ file: string }>`SELECT pg_relation_filepath('lanekeeper.timed') AS file`,
+        ([row]) => row!.file
+      )
+      const before = yield* file
+      const written = yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`SELECT count(*) FROM pg_stat_activity` // as a transaction finds it first, it stays to it
+          yield* database.client({ applicationName: "pg_dump", maxConnections: 1 }).pipe(
+            Effect.flatMap((client) => Effect.provide(PgClient, client)),
+            Effect.flatMap((dumper) => dumper`SELECT 1`)
+          )
+          return yield* slots.rewrite("timed", 0)
+        })
+      )
+      assert.strictEqual(written, "busy")
+      assert.strictEqual(yield* file, before)
+    }))
+
   test("with one snapshot have an outcome refused whose lease was written anew, and its job runs again [LK-D1] [LK-G1]", (world) =>
     Effect.gen(function* () {
       const { claimed, end, id, worker } = yield* world.running()

@@ -56,6 +56,11 @@ BEGIN
     )
     .join("")}
   END CASE;
+  -- One that began meanwhile waits for its locks by now, or is about to.
+  PERFORM pg_stat_clear_snapshot();
+  IF ${isDumped} THEN
+    RAISE lock_not_available USING MESSAGE = 'a dump began while ' || piece || ' was written anew';
+  END IF;
   RETURN true;
 END
 $$`,
