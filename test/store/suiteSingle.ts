@@ -333,6 +333,15 @@ export const single = (test: Test): void => {
       yield* isAt("running", other!.id)
     }))
 
+  test("tells an outcome that is reported again from a late one although its job was purged [LK-G1]", (world) =>
+    Effect.gen(function* () {
+      const { end, id } = yield* world.running()
+      assert.strictEqual(yield* end(died), "accepted")
+      assert.isTrue(yield* world.store.purge(id))
+      assert.strictEqual(yield* end(died), "repeated")
+      assert.strictEqual(yield* end(completed), "refused")
+    }))
+
   test("purges a dead job, and only a dead one", ({ dead, enqueue, store }) =>
     Effect.gen(function* () {
       const id = yield* dead()

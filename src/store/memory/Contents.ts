@@ -93,6 +93,8 @@ export interface Told {
 
 export interface Contents {
   readonly jobs: Map<JobId, Job>
+  /** Gone, but what came of their attempts is known: one that is reported again is no late one. */
+  readonly purged: Map<JobId, Job>
   readonly at: Readonly<Record<Place, Set<Job>>>
   readonly leases: Map<LeaseId, Lease>
   readonly workers: Map<WorkerId, Worker>
@@ -117,6 +119,7 @@ export interface Contents {
 
 export const make = (): Contents => ({
   jobs: new Map(),
+  purged: new Map(),
   at: Object.fromEntries(places.map((place) => [place, new Set()])) as unknown as Contents["at"],
   leases: new Map(),
   workers: new Map(),

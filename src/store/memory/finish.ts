@@ -16,7 +16,7 @@ export const finish = (
 ): ReadonlyArray<Acceptance> => ends.map((end) => finishOne(contents, now, worker, end))
 
 const finishOne = (contents: Contents, now: Time, worker: WorkerId, end: AttemptEnd): Acceptance => {
-  const job = contents.jobs.get(end.id)
+  const job = contents.jobs.get(end.id) ?? contents.purged.get(end.id)
   if (job === undefined) return "refused"
   const holds =
     job.pointer.place === "running" &&

@@ -88,5 +88,6 @@ export const purge = (contents: Contents, _now: Time, id: JobId): boolean => {
   const job = contents.jobs.get(id)
   if (job?.pointer.place !== "dead") return false
   remove(contents, job)
+  contents.purged.set(id, job)
   return contents.jobs.delete(id)
 }
