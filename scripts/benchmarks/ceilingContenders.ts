@@ -224,7 +224,7 @@ export const plainLazily: Contender = {
 
 const tickets = (schema: string, name: string, size: number, procedure = `drive_${schema}`): Contender => ({
   name,
-  tables: [`${schema}.job`, `${schema}.ticket`],
+  tables: ["job", "ticket", "lease"].map((table) => `${schema}.${table}`),
   fill: `CALL bench.fill_${schema}($1, ${size})`,
   searched: `schemaname = '${schema}' AND (relname LIKE 'ticket%' OR relname = 'lease')`,
   drive: drive(procedure),
