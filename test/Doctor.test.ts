@@ -142,6 +142,21 @@ describe("The doctor", () => {
   )
 
   test(
+    "misses no lane of a leader that has just begun, and misses it later [LK-K3]",
+    Effect.gen(function* () {
+      yield* inHealth
+      const sql = yield* PgClient
+      yield* sql`DELETE FROM lanekeeper.lane_run WHERE lane = 'promote'`
+      assert.isEmpty(troubles(yield* findings()))
+      yield* sql`UPDATE lanekeeper.leader SET since = since - interval '31 seconds'`
+      assert.deepInclude(of(yield* findings(), "lanes"), {
+        verdict: "wrong",
+        cause: "The lane promote never ran and should every 250ms"
+      })
+    })
+  )
+
+  test(
     "finds the lane that fails under a leader, in the database's words, and what to do [LK-K3] [LK-B9]",
     Effect.gen(function* () {
       const sql = yield* PgClient

@@ -2,7 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { isMaintained, isStopped, lastRun } from "../maintained.ts"
+import { isMaintained, isStopped, isYoung, lastRun } from "../maintained.ts"
 import { type LaneRun, type Leader, type Overdue, Store, type WorkerRow } from "../store/Store.ts"
 import type { Findings, PieceState } from "../store/Upkeep.ts"
 import { counted, rounded } from "../texts.ts"
@@ -64,15 +64,10 @@ const leadership = ({ holder, leading, term }: Leader, runs: ReadonlyArray<LaneR
   ]
 }
 
-const lanes = (
-  runs: ReadonlyArray<LaneRun>,
-  { holder, leading }: Leader,
-  known: WorkOptions["lanes"]
-): ReadonlyArray<Finding> => {
+const lanes = (runs: ReadonlyArray<LaneRun>, leader: Leader, known: WorkOptions["lanes"]): ReadonlyArray<Finding> => {
   const found = known.flatMap(({ interval, name, quietHour }): ReadonlyArray<Finding> => {
     const run = runs.find(({ lane }) => lane === name)
-    const young = Option.isSome(holder) && Duration.isLessThan(leading, Duration.times(interval, 3))
-    if (run === undefined && (young || quietHour !== undefined)) return [] // its time may not have come yet
+    if (run === undefined && (isYoung(leader, interval) || quietHour !== undefined)) return [] // its time may not have come yet
     if (run === undefined || isStopped(run, quietHour === undefined ? interval : Duration.days(1))) {
       if (!isMaintained(runs)) return [] // one finding says it of all
       const last = run === undefined ? "never ran" : `ran last ${rounded(run.age)} ago`

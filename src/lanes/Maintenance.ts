@@ -43,6 +43,7 @@ export interface MaintenanceOptions extends LaneOptions {
 const lentAfter = "1 second" // what the process's own client has open is closed by then: a leader has five in all
 
 const keepRunsEvery = "5 seconds" // far more often than anybody looks, far less often than lanes run
+const firstKept = "1 second" // whoever looks at a fleet that has just begun is told that it is maintained
 
 export class Maintenance extends Context.Service<
   Maintenance,
@@ -106,7 +107,10 @@ const make = Effect.fnUntraced(function* (options: MaintenanceOptions, role: Rol
       discard: true
     })
     const keep = makeKeeper()
-    const keeping = keep.pipe(Effect.delay(keepRunsEvery), Effect.repeat(Schedule.forever))
+    const keeping = keep.pipe(
+      Effect.delay(firstKept),
+      Effect.andThen(keep.pipe(Effect.delay(keepRunsEvery), Effect.repeat(Schedule.forever)))
+    )
     const untold = Effect.andThen(Effect.raceFirst(keeping, Deferred.await(stopping)), keep)
     const besides = crew.name === "hygiene" ? untold : Effect.void
     if (crew.name === "hygiene") yield* stores.lend(store, lentAfter)

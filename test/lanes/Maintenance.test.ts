@@ -22,6 +22,7 @@ import type { JobId } from "../../src/domain/Job.ts"
 import * as Job from "../../src/Job.ts"
 import * as Lanekeeper from "../../src/Lanekeeper.ts"
 import { LeaderElection } from "../../src/LeaderElection.ts"
+import { isMaintained } from "../../src/maintained.ts"
 import { layerMaintenanceOnly, layerMaintenanceOnlyBackground } from "../../src/roles/maintenance.ts"
 import { Runtime } from "../../src/roles/Runtime.ts"
 import { layerMemory } from "../../src/store/memory/index.ts"
@@ -192,13 +193,24 @@ describe("A maintenance-only process", () => {
   )
 
   test(
+    "is known to maintain a second after it began to lead [LK-D10]",
+    Effect.gen(function* () {
+      const store = yield* Store
+      yield* process()
+      assert.isFalse(isMaintained(yield* store.laneRuns))
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(isMaintained(yield* store.laneRuns))
+    })
+  )
+
+  test(
     "tells the lag of a lane that was stopped by hand [LK-B8]",
     Effect.gen(function* () {
       const { enqueue } = makeWorld(yield* Store, TestClock.adjust)
       yield* process({ lanes: { promote: { interval: "1 hour" } } })
       yield* enqueue({ runIn: Duration.seconds(10) })
-      yield* TestClock.adjust("70 seconds")
-      assert.strictEqual(yield* lagOf("promote"), 60_000)
+      yield* TestClock.adjust("71 seconds")
+      assert.strictEqual(yield* lagOf("promote"), 61_000)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 
@@ -208,10 +220,10 @@ describe("A maintenance-only process", () => {
       const { running } = makeWorld(yield* Store, TestClock.adjust)
       yield* process({ staleAfter: "30 seconds", lanes: { "rescue-stale": { interval: "1 hour" } } })
       yield* running()
-      yield* TestClock.adjust("25 seconds")
+      yield* TestClock.adjust("26 seconds")
       assert.strictEqual(yield* lagOf("rescue-stale"), 0)
       yield* TestClock.adjust("75 seconds")
-      assert.strictEqual(yield* lagOf("rescue-stale"), 70_000)
+      assert.strictEqual(yield* lagOf("rescue-stale"), 71_000)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
   )
 
