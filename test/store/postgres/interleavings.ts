@@ -70,7 +70,8 @@ const make = Effect.gen(function* () {
     Effect.gen(function* () {
       const away = sides.filter(({ at }) => at !== "client" && at !== "done")
       if (away.length === 0) return true
-      const { rows } = yield* control.query("SELECT * FROM hold.waiting($1)", [away.map(({ pid }) => pid)])
+      const pids = (some: ReadonlyArray<Side>) => some.map(({ pid }) => pid)
+      const { rows } = yield* control.query("SELECT * FROM hold.waiting($1, $2)", [pids(away), pids(sides)])
       for (const side of away) {
         const row = rows.find(({ pid }) => pid === side.pid)
         // Whoever vanishes, or has ended since the look, was seen where it stood before.

@@ -116,7 +116,7 @@ const stopping = (name: string, text: string) => {
 
 /** For who lets them go. The one slot that is in use is read, and emptied between two orders, without the rest of the ring. */
 const looks = (slot: number) => [
-  `CREATE FUNCTION hold.waiting(pids int[]) RETURNS TABLE (pid int, label text) LANGUAGE plpgsql AS $$
+  `CREATE FUNCTION hold.waiting(pids int[], others int[]) RETURNS TABLE (pid int, label text) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
   FOR look IN 1 .. 30 LOOP
@@ -126,7 +126,9 @@ BEGIN
   END LOOP;
   RETURN QUERY SELECT DISTINCT ON (pid) pid,
     CASE WHEN locktype = 'advisory' THEN (SELECT application_name FROM pg_stat_get_activity(pid)) END
-  FROM pg_locks WHERE NOT granted AND pid = ANY (pids);
+  FROM pg_locks WHERE NOT granted AND pid = ANY (pids)
+    -- Whoever waits for somebody else, a vacuum for instance, will go on by itself.
+    AND pg_blocking_pids(pid) && (others || pg_backend_pid());
 END
 $$`,
   ...["job", "attempt_end"].map(

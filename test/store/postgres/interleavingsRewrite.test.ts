@@ -80,7 +80,7 @@ layer(Interleavings.layer, { excludeTestServices: true })("Every order of", (it)
     over: ["lease", "ticket"],
     impatient,
     vanishing: [0, 1],
-    switches: 3,
+    switches: 2,
     scene: Effect.fnUntraced(function* ({ enqueue, running, store }) {
       yield* running()
       yield* enqueue({})
@@ -91,7 +91,7 @@ layer(Interleavings.layer, { excludeTestServices: true })("Every order of", (it)
   meet("leases written anew and outcomes: they are accepted [LK-D1] [LK-G1]", {
     over: ["lease", "attempt_end"],
     impatient,
-    switches: 3,
+    switches: 2,
     vanishing: [0, 1],
     scene: leased((worker, jobs) => Effect.succeed(finishes(worker, jobs, completed))),
     ends: eitherOrNone(
@@ -141,7 +141,7 @@ layer(Interleavings.layer, { excludeTestServices: true })("Every order of", (it)
   meet("leases written anew and a cancel of what runs: it is marked [LK-D1]", {
     over: ["lease", "ticket"],
     impatient,
-    switches: 3,
+    switches: 2,
     scene: leased((_, [one]) => Effect.succeed(cancels(one!.id))),
     ends: either("lease", "finds it running", "1 running by worker until cancelled, 2 running by worker")
   })
@@ -171,7 +171,7 @@ layer(Interleavings.layer, { excludeTestServices: true })("Every order of", (it)
   meet("leases and times written anew and a walk for damage: none is found [LK-D1] [LK-D7]", {
     over: ["lease", "timed", "attempt_end"],
     impatient,
-    switches: 2,
+    switches: 1,
     scene: Effect.fnUntraced(function* (caller: Caller) {
       yield* caller.running()
       yield* caller.enqueue({ runIn: hours(1) })
@@ -231,7 +231,7 @@ layer(Interleavings.layer, { excludeTestServices: true })("Every order of", (it)
   meet("times written anew and a debounce: the job is put off [LK-D1] [LK-E5]", {
     over: ["timed", "unique_key"],
     impatient,
-    switches: 3,
+    switches: 2,
     scene: keyed("timed", enqueuesUnique("debounce", { runIn: hours(2) })),
     ends: either("timed", "is debounced", "1 scheduled")
   })
