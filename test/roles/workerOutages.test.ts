@@ -3,6 +3,7 @@ import { assert, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { EmbeddedPostgres } from "../../src/EmbeddedPostgres.ts"
 import { Wakeup } from "../../src/Wakeup.ts"
+import { eventually } from "../support/eventually.ts"
 import { makeNetwork } from "../support/network.ts"
 import { TestDatabase } from "../support/TestDatabase.ts"
 import {
@@ -67,9 +68,12 @@ describe.concurrent("Workers", () => {
       assert.strictEqual(of("completed"), 400)
       // What was claimed and lost on the way is given back; a claim that the crash forgot was no attempt at all.
       assert.strictEqual(of("rescued") + of("failed") + of("died"), 0)
-      const ran = (yield* Effect.forEach(workers, (worker) => saidBy(worker, "ended"))).flat()
+      const ran = Effect.map(
+        Effect.forEach(workers, (worker) => saidBy(worker, "ended")),
+        (each) => new Set(each.flat().map((said) => said.split(" ")[0]!))
+      )
       assert.sameMembers(
-        [...new Set(ran.map((said) => said.split(" ")[0]!))],
+        [...(yield* eventually(ran, ({ size }) => size >= jobs.length))],
         jobs.map((id): string => id)
       )
       yield* isUsable

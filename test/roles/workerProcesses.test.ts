@@ -34,6 +34,7 @@ describe("Workers", () => {
       yield* (yield* Wakeup).poke(["default"])
       yield* untilPlaces({ completed: 200 })
       assert.deepStrictEqual(yield* ends, { "rescued 1": 200, "completed 2": 200 })
+      yield* untilSaid(other, "ended", 200)
       const again = yield* saidBy(other, "ended")
       assert.sameMembers(
         [...again],
@@ -53,7 +54,7 @@ describe("Workers", () => {
       yield* rescue(frozen)
       const other = yield* startWorker()
       yield* untilPlaces({ completed: 20 })
-      assert.lengthOf(yield* saidBy(other, "ended"), 20)
+      yield* untilSaid(other, "ended", 20)
 
       yield* frozen.signal("SIGUSR2") // its handlers end as soon as it wakes
       yield* frozen.signal("SIGCONT")
@@ -137,7 +138,7 @@ describe("Workers", () => {
       assert.deepStrictEqual(yield* ends, { "released 1": 100, "completed 2": 100 })
       const { crashes, failures } = yield* historyOf(jobs[0]!)
       assert.deepStrictEqual([failures, crashes], [0, 0])
-      assert.lengthOf(yield* saidBy(peer, "ended"), 100)
+      yield* untilSaid(peer, "ended", 100)
     })
   )
 
@@ -179,7 +180,11 @@ describe("Workers", () => {
       const jobs = yield* enqueue("noop", 2_000)
       yield* (yield* Wakeup).poke(["default"])
       yield* untilPlaces({ completed: 2_000 })
-      const ran = (yield* Effect.forEach(four, (worker) => saidBy(worker, "started"))).flat()
+      const said = Effect.map(
+        Effect.forEach(four, (worker) => saidBy(worker, "started")),
+        (each) => each.flat()
+      )
+      const ran = yield* eventually(said, (all) => all.length >= jobs.length)
       assert.sameMembers(
         ran,
         jobs.map((id) => `${id} 1`)
