@@ -12,7 +12,7 @@ import type { Event } from "./domain/Event.ts"
 export interface EventsOptions<R = never> {
   /**
    * Takes events to where they are wanted. It succeeds when all of them are there; an event can come again, with the same
-   * \`id\`. Those that fail are tried again, after the others. It has half a minute.
+   * `id`. Those that fail are tried again, after the others. It has half a minute.
    */
   readonly deliver: (events: ReadonlyArray<Event>) => Effect.Effect<unknown, unknown, R>
   /** How long events are kept for readers once they are delivered. Defaults to 24 hours. */

@@ -16,8 +16,12 @@ const handOver = async (node: string) => {
   const { spawn } = await import("node:child_process")
   const { fileURLToPath } = await import("node:url")
   const child = spawn(node, [...process.execArgv, fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
-    stdio: "inherit",
-    env: { ...process.env, LANEKEEPER_HANDED_OVER: "1" } // a fetched Node that is too old as well must not hand over again
+    stdio: ["inherit", "inherit", "inherit", "ipc"],
+    env: {
+      ...process.env,
+      LANEKEEPER_HANDED_OVER: "1", // a fetched Node that is too old as well must not hand over again
+      LANEKEEPER_OWNED: "1" // when this process is killed the channel closes, and the other stops in its own time
+    }
   })
   const forward = (signal: NodeJS.Signals) => {
     // A terminal sends its Ctrl-C to the child too; a second one would mean "do not wait".

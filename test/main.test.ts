@@ -6,10 +6,11 @@ import { join } from "node:path"
 import { findOnPath, main, root, run, start } from "./support/processes.ts"
 import { temporaryFolder } from "./support/temporaryFolder.ts"
 
-/** Stands in for the command line behind the guard: says which Node runs it and how signals arrive. */
+/** Stands in for the command line behind the guard: says which Node runs it, how signals arrive, and when it is alone. */
 const commandLine = `
 process.on("SIGTERM", () => { console.log("SIGTERM"); process.exit(5) })
 process.on("SIGINT", () => { console.log("SIGINT"); process.exit(6) })
+if (process.env.LANEKEEPER_OWNED) process.on("disconnect", () => { console.log("left alone"); process.exit() })
 console.log(JSON.stringify({ version: process.version, args: process.argv.slice(2) }))
 if (process.argv[2] === "wait") { setInterval(() => {}, 1000); console.log("ready") } else process.exit(7)
 `
@@ -63,6 +64,17 @@ describe.concurrent("main", () => {
           yield* running.signal(signal)
           assert.deepInclude(yield* running.ended, ending)
         }
+      })
+    )
+
+    it.live(`lets the fetched Node end when ${name} is killed`, () =>
+      Effect.gen(function* () {
+        const guard = yield* makePackage({ fetched: true })
+        const running = yield* start(node, [...flags, guard, "wait"])
+        yield* running.says("ready")
+        yield* running.signal("SIGKILL")
+        const { stdout } = yield* running.ended // when both have closed what they write to
+        assert.match(stdout, /left alone\n$/)
       })
     )
 

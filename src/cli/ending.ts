@@ -45,7 +45,10 @@ export const serving = <A, E, R>(role: Effect.Effect<A, E, R>) =>
     Effect.provideService(role, Logger.LogToStderr, false)
   )
 
-/** A process that `dev` started stops in its own time when `dev` is gone, which the channel between them tells. */
+/**
+ * A process that `dev` or an older Node started stops in its own time when that one is gone, however it ended: the channel
+ * between them tells.
+ */
 export const endWithOwner = () => {
   if (process.env["LANEKEEPER_OWNED"] === undefined || process.channel === undefined) return
   process.once("disconnect", () => process.kill(process.pid, "SIGTERM"))

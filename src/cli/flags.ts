@@ -33,14 +33,15 @@ export const countFlag = (name: string, meaning: string, most: number, fallback:
     Flag.withDescription(`${meaning}; ${fallback} without it`),
     Flag.filter(
       (count) => count > 0 && count <= most,
-      (count) => `${count} is not from 1 to ${most}`
+      () => `a whole number from 1 to ${most}`
     ),
     Flag.withDefault(fallback)
   )
 
 export const limitFlag = countFlag("limit", "How many at most", 1_000, 20)
 
-const idRule = (text: string) => `"${text}" is no id of a job: one looks like 3-1742`
+/** What was expected, as the end of a sentence. */
+const idRule = () => "the id of a job, such as 3-1742"
 
 export const jobId = Argument.String("id").pipe(
   Argument.withDescription("The job, such as 3-1742"),

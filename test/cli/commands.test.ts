@@ -182,9 +182,9 @@ describe("lanekeeper jobs", () => {
       const unknown = yield* command("jobs", "show", "3-7")
       assert.strictEqual(failure(unknown.exit), "There is no job 3-7: it may have passed its retention")
       for (const [args, sentence] of [
-        [["jobs", "show", "seven"], '"seven" is no id of a job: one looks like 3-1742'],
-        [["jobs", "enqueue", "note", "{to: 1}"], "the payload is not JSON"],
-        [["jobs", "enqueue", "note", "--delay", "soon"], '"soon" is no length of time']
+        [["jobs", "show", "seven"], '"seven". Expected: the id of a job, such as 3-1742'],
+        [["jobs", "enqueue", "note", "{to: 1}"], "Expected: JSON, quoted for the shell"],
+        [["jobs", "enqueue", "note", "--delay", "soon"], '"soon". Expected: a length of time, such as "5 minutes"']
       ] as const) {
         const { exit, stderr, stdout } = yield* command(...args)
         assert.isTrue(Exit.isFailure(exit))

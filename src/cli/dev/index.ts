@@ -20,7 +20,7 @@ export const dev = Command.make(
       Flag.withDescription('How long, such as "20s"; until Ctrl-C without it'),
       Flag.filterMap(
         (text) => Result.getSuccess(Settings.duration(text)),
-        (text) => `"${text}" is no length of time, such as "20s"`
+        () => 'a length of time, such as "20s"'
       ),
       Flag.optional
     ),

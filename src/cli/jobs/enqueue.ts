@@ -19,7 +19,7 @@ const payload = Argument.String("payload").pipe(
   Argument.withDefault("null"),
   Argument.mapTryCatch(
     (text): unknown => JSON.parse(text),
-    () => 'the payload is not JSON: quote it for the shell, such as \'{"to": "a@example.com"}\''
+    () => 'JSON, quoted for the shell, such as \'{"to": "a@example.com"}\''
   )
 )
 
@@ -30,7 +30,7 @@ export const enqueue = Command.make(
       Argument.withDescription("The kind of the job"),
       Argument.filter(
         (kind) => isText(kind),
-        (kind) => `"${kind}" cannot name a kind: it ${textRule}`
+        () => `a name, which ${textRule}`
       )
     ),
     payload,
@@ -50,7 +50,7 @@ export const enqueue = Command.make(
       Flag.withDescription('How long from now, such as "5 minutes"'),
       Flag.filterMap(
         (text) => Result.getSuccess(duration(text)),
-        (text) => `"${text}" is no length of time, such as "5 minutes"`
+        () => 'a length of time, such as "5 minutes"'
       ),
       Flag.optional
     ),

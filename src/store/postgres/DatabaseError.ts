@@ -77,6 +77,7 @@ const remedyOf = (error: SqlError): string | undefined => {
   if (rootMessage(error).includes("unsupported startup parameter")) {
     return "let PgBouncer pass it over: ignore_startup_parameters, as the README says"
   }
+  if (rootMessage(error) === "No username configured") return "name a user in DATABASE_URL: postgres://user@…"
   switch (error.reason._tag) {
     case "AuthenticationError":
       return "correct the user or the password in DATABASE_URL"

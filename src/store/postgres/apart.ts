@@ -22,7 +22,7 @@ export const unmovable = (error: SqlError) => `a lane could not move it: ${rootM
 export interface Pass {
   /** Moves the first `limit` jobs in turn. */
   readonly move: (limit: number) => Effect.Effect<Moved, SqlError>
-  /** Locks the first job in turn and answers with its \`job\` and \`slot\`. */
+  /** Locks the first job in turn and answers with its `job` and `slot`. */
   readonly first: string
 }
 

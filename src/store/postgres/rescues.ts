@@ -31,7 +31,7 @@ export const rescuing = (
   const allowed = allowing(schema)
   const rowsUnderTerm = underTerm(sql)
 
-  /** The end of every attempt of the leases in \`held\`. */
+  /** The end of every attempt of the leases in `held`. */
   const ending = (ender: string, state: string, next: string, reason: string, from = "held", only = "true") => `
     SELECT ended.place, ended.queue, cardinality(ended.ended) AS jobs
     FROM (

@@ -19,7 +19,7 @@ import { pointers } from "./pointers.ts"
 
 type Single = "cancel" | "setAside" | "runNow" | "postpone" | "reassign" | "resume" | "redrive" | "purge"
 
-/** A line of history for a job no attempt ran of, and where it leads. Without \`final\` the job goes on. */
+/** A line of history for a job no attempt ran of, and where it leads. Without `final` the job goes on. */
 interface Line {
   readonly state: EndState
   readonly final?: "completed" | "cancelled" | "dead"
@@ -54,7 +54,7 @@ export const single = (
     }
   })
 
-  // A body is buried when its last line is written: all of \`written\` is read before \`bury\` is called.
+  // A body is buried when its last line is written: all of `written` is read before `bury` is called.
   const writeStatement = `${taken}, written AS (
       INSERT INTO ${schema}.attempt_end (job, attempt, slot, state, final, queue, priority, reason, output)
       SELECT job, attempt + 1, slot, $4, $5, queue, priority, $6, $7 FROM taken

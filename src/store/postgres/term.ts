@@ -14,7 +14,7 @@ export const underTerm =
 
 /**
  * One row unless a higher term exists, held so that the next term waits for this statement; looked for only when
- * there is work, so that an idle lane writes nothing. After \`found\` and before what is consumed.
+ * there is work, so that an idle lane writes nothing. After `found` and before what is consumed.
  */
 export const allowing = (schema: string) => (term: string, found: string) =>
   `allowed AS MATERIALIZED (

@@ -1,5 +1,5 @@
 /**
- * Copies bodies and their history to \`dead\`, after their last end row was written, and tells of it: every death comes
+ * Copies bodies and their history to `dead`, after their last end row was written, and tells of it: every death comes
  * through here. The slot is then free to be emptied.
  * Each slot is named in the statement: a generic plan over the whole ring would lock all of it.
  */

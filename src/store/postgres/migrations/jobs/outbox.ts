@@ -2,7 +2,7 @@
  * Writes events with the move they tell of, and enqueues the follow-ups a job declared when it was enqueued.
  *
  * An event's id is drawn when it is written, and its transaction can commit after that of a later one: who reads "after
- * this id" would miss it. Readers go by \`position\` instead, which the relay gives to events it can see, one relay after
+ * this id" would miss it. Readers go by `position` instead, which the relay gives to events it can see, one relay after
  * another: positions become visible in their order and have no gaps, and, unlike the numbers of transactions, they
  * survive a dump.
  */

@@ -1,6 +1,6 @@
 /**
- * Shows one row per job to people with psql: cheap for one job (\`WHERE number = 42\`, cheaper with \`slot = 7\`), and for
- * a page of the newest (\`ORDER BY number DESC LIMIT 50\`). A body that is over in its slot, or was copied, shows once.
+ * Shows one row per job to people with psql: cheap for one job (`WHERE number = 42`, cheaper with `slot = 7`), and for
+ * a page of the newest (`ORDER BY number DESC LIMIT 50`). A body that is over in its slot, or was copied, shows once.
  */
 export const view = (schema: string) => `
 CREATE VIEW ${schema}.jobs AS
