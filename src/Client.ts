@@ -18,7 +18,7 @@ import * as Tracer from "effect/Tracer"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Details, Trace } from "./domain/Details.ts"
 import type { Event } from "./domain/Event.ts"
-import type { JobId } from "./domain/Job.ts"
+import { isOver, type JobId } from "./domain/Job.ts"
 import { faultIn } from "./domain/json.ts"
 import type { Note } from "./domain/Note.ts"
 import { type EnqueueError, InvalidPayload, PayloadTooLarge } from "./EnqueueError.ts"
@@ -184,7 +184,7 @@ const make = Effect.gen(function* () {
       const view = yield* store.show(id).pipe(
         Effect.repeat({
           schedule: untilOver,
-          while: Option.exists((view: JobView) => !Result.isOver(view.place))
+          while: Option.exists((view: JobView) => !isOver(view.place))
         })
       )
       return yield* Result.of(kind, id, view)

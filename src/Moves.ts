@@ -28,6 +28,16 @@ export class MoveRefused extends Schema.TaggedError<MoveRefused>()("MoveRefused"
   }
 }
 
+/** Another job that was let in under the same unique key is not over: with this one there would be two. Nothing was changed. */
+export class KeyTaken extends Schema.TaggedError<KeyTaken>()("KeyTaken", { id: Schema.String, holder: Schema.String }) {
+  override get message() {
+    return (
+      `The job ${this.id} was not driven again: ${this.holder} has its unique key and is not over: ` +
+      `cancel that one, or purge this one`
+    )
+  }
+}
+
 /** What a queue or a priority cannot be. */
 export class InvalidTarget extends Schema.TaggedError<InvalidTarget>()("InvalidTarget", {
   option: Schema.String,
@@ -46,8 +56,11 @@ export interface Moves {
    * `cancelling`.
    */
   readonly cancel: (id: JobId, reason?: string) => Effect.Effect<"cancelled" | "cancelling", MoveError>
-  /** A scheduled job becomes ready now. A dead one too, with its history and fresh counts of failures and crashes. */
-  readonly retry: (id: JobId) => Effect.Effect<void, MoveError>
+  /**
+   * A scheduled job becomes ready now. A dead one too, with its history and fresh counts of failures and crashes, unless
+   * another has its unique key by now and is not over.
+   */
+  readonly retry: (id: JobId) => Effect.Effect<void, MoveError | KeyTaken>
   /** Gives a ready job another queue, another priority, or both. */
   readonly reassign: (
     id: JobId,
@@ -90,6 +103,7 @@ export const moves = (store: Store["Service"], wakeup: Wakeup["Service"]): Moves
     }),
     retry: Effect.fn("Client.retry")(function* (id) {
       const driven = yield* store.redrive(id)
+      if (driven.heldBy !== undefined) return yield* new KeyTaken({ id, holder: driven.heldBy })
       const scheduled = !driven.moved && Option.contains(driven.place, "scheduled" satisfies Place)
       yield* settled(id, "retry", scheduled ? yield* store.runNow(id) : driven)
       yield* wakeFor(id)

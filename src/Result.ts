@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { JobId, Place } from "./domain/Job.ts"
+import type { JobId } from "./domain/Job.ts"
 import type { Any, Output } from "./Job.ts"
 import type { JobView } from "./store/Store.ts"
 
@@ -45,8 +45,6 @@ export class OutputUnreadable extends Schema.TaggedError<OutputUnreadable>()("Ou
 }
 
 export type NotCompleted = JobNotFound | JobCancelled | JobDied | OutputUnreadable
-
-export const isOver = (place: Place): boolean => place === "completed" || place === "cancelled" || place === "dead"
 
 export const of = <K extends Any>(
   kind: K,

@@ -135,7 +135,7 @@ const suite = (test: Test) => {
     "says of every move that there is no such job",
     Effect.gen(function* () {
       const client = yield* Client
-      const moves = [
+      const moves: ReadonlyArray<Effect.Effect<unknown, { readonly _tag: string }>> = [
         client.cancel(missing),
         client.retry(missing),
         client.reassign(missing, { priority: 1 }),

@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Client } from "../Client.ts"
 import type { JobId } from "../domain/Job.ts"
-import type { InvalidTarget, MoveError, MoveRefused } from "../Moves.ts"
+import type { InvalidTarget, KeyTaken, MoveError, MoveRefused } from "../Moves.ts"
 import type { JobNotFound } from "../Result.ts"
 import type { Moved, MovedMany } from "./shapes.ts"
 import { progress } from "./progress.ts"
@@ -25,12 +25,12 @@ export class NotAllMoved extends Schema.TaggedError<NotAllMoved>()("NotAllMoved"
 export const moveEach = Effect.fnUntraced(function* (
   ids: ReadonlyArray<JobId>,
   json: boolean,
-  move: (id: JobId) => Effect.Effect<string, InvalidTarget | MoveError>
+  move: (id: JobId) => Effect.Effect<string, InvalidTarget | KeyTaken | MoveError>
 ) {
   const results = yield* Effect.forEach([...new Set(ids)], (id) =>
     move(id).pipe(
       Effect.map((outcome) => ({ id, outcome, error: null })),
-      Effect.catchTag(["JobNotFound", "MoveRefused"], (error: JobNotFound | MoveRefused) =>
+      Effect.catchTag(["JobNotFound", "MoveRefused", "KeyTaken"], (error: JobNotFound | MoveRefused | KeyTaken) =>
         Effect.succeed({ id, outcome: null, error: error.message })
       )
     )
@@ -43,6 +43,12 @@ export const moveEach = Effect.fnUntraced(function* (
   if (errors.length > 0) return yield* new NotAllMoved({ errors })
 })
 
+interface Counts {
+  readonly moved: number
+  /** Left among the dead, because another job has their unique key. */
+  readonly keyTaken: number
+}
+
 interface Filter {
   readonly queue: Option.Option<string>
   readonly kind: Option.Option<string>
@@ -50,21 +56,23 @@ interface Filter {
 
 const page = 200 // a page is one statement of some milliseconds
 
-/** Every dead job a filter lets through, oldest pages last. What others move meanwhile is theirs. */
+/** Every dead job a filter lets through, the newest first. What others move meanwhile is theirs. */
 export const moveDead = Effect.fnUntraced(function* (
   client: Client["Service"],
   { kind, queue }: Filter,
-  move: (id: JobId) => Effect.Effect<void, MoveError>
-): Effect.fn.Return<number, SqlError> {
+  move: (id: JobId) => Effect.Effect<void, KeyTaken | MoveError>
+): Effect.fn.Return<Counts, SqlError> {
   let after: JobId | undefined
   let moved = 0
+  let keyTaken = 0
   while (true) {
     const jobs = yield* client.list({ place: "dead", queue: Option.getOrUndefined(queue), after, limit: page })
     for (const job of jobs) {
       if (Option.isSome(kind) && job.kind !== kind.value) continue
-      moved += yield* move(job.id).pipe(
-        Effect.as(1),
-        Effect.catchTag(["JobNotFound", "MoveRefused"], () => Effect.succeed(0))
+      yield* move(job.id).pipe(
+        Effect.map(() => void moved++),
+        Effect.catchTag(["JobNotFound", "MoveRefused"], () => Effect.void),
+        Effect.catchTag("KeyTaken", () => Effect.sync(() => void keyTaken++))
       )
       yield* progress(`${counted(moved, "job")} so far`)
     }
@@ -72,10 +80,12 @@ export const moveDead = Effect.fnUntraced(function* (
     if (jobs.length < page) break
   }
   yield* progress("")
-  return moved
+  return { moved, keyTaken }
 })
 
-export const sayMany = (outcome: string, jobs: number, json: boolean) => {
-  const told: typeof MovedMany.Type = { outcome, jobs }
-  return Console.log(json ? JSON.stringify(told) : `${counted(jobs, "job")} ${outcome}`)
+export const sayMany = (outcome: string, { keyTaken, moved }: Counts, json: boolean) => {
+  const told: typeof MovedMany.Type = { outcome, jobs: moved, keyTaken }
+  const left =
+    keyTaken === 0 ? "" : `; ${counted(keyTaken, "job")} left, because another has its unique key and is not over`
+  return Console.log(json ? JSON.stringify(told) : `${counted(moved, "job")} ${outcome}${left}`)
 }

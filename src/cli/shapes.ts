@@ -58,8 +58,8 @@ export const Moved = Schema.Struct({
   )
 })
 
-/** How many jobs a filter moved. */
-export const MovedMany = Schema.Struct({ outcome: Schema.String, jobs: Schema.Int })
+/** How many jobs a filter moved, and how many were left because another job has their unique key. */
+export const MovedMany = Schema.Struct({ outcome: Schema.String, jobs: Schema.Int, keyTaken: Schema.Int })
 
 export const Process = Schema.Struct({
   id: Schema.Int,

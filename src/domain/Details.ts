@@ -17,6 +17,8 @@ export interface Details {
   readonly followUps?: FollowUps
   /** `false`: when the job has completed or was cancelled, nothing of it is kept. The store reads it then. */
   readonly keep?: false
+  /** The key that let it in. The store writes it, and reads it when the job is driven again. */
+  readonly unique?: string
 }
 
 /** The span that enqueued. */

@@ -15,6 +15,9 @@ export const places: ReadonlyArray<Place> = [
   "dead"
 ]
 
+/** Nothing becomes of it by itself any more. */
+export const isOver = (place: Place): boolean => place === "completed" || place === "cancelled" || place === "dead"
+
 /**
  * Names a job for its whole life: `<slot>-<number>`. The slot says which piece of storage was written at enqueue, so
  * that a look-up opens one piece and not all of them; the number alone is unique, and grows with enqueue.

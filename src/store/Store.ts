@@ -145,6 +145,8 @@ export interface Moved {
 export interface MoveResult {
   readonly moved: boolean
   readonly place: Option.Option<Place>
+  /** What keeps a dead job from being driven again: the last job under its unique key is another, and not over. */
+  readonly heldBy?: JobId | undefined
 }
 
 export interface RescueOptions {
@@ -359,7 +361,10 @@ export class Store extends Context.Service<
       id: JobId,
       to: { readonly queue?: string | undefined; readonly priority?: number | undefined }
     ) => Effect.Effect<MoveResult, SqlError>
-    /** dead → ready, with its history and fresh counts of failures and crashes. */
+    /**
+     * dead → ready, with its history and fresh counts of failures and crashes, and with its unique key, if it has one: not
+     * while another job that was let in under that is not over.
+     */
     readonly redrive: (id: JobId) => Effect.Effect<MoveResult, SqlError>
     /** dead → – */
     readonly purge: (id: JobId) => Effect.Effect<boolean, SqlError>

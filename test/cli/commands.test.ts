@@ -216,7 +216,7 @@ describe("lanekeeper dead", () => {
       assert.strictEqual(jobs[0]?.reason, "it was no use")
       assert.match(yield* printed("dead", "list", "--queue", "b"), /^id .*reason\n.* b .*it was no use$/)
       const driven = yield* answered(Shapes.MovedMany, "dead", "redrive", "--queue", "a")
-      assert.deepStrictEqual(driven, { outcome: "driven again", jobs: 2 })
+      assert.deepStrictEqual(driven, { outcome: "driven again", jobs: 2, keyTaken: 0 })
       assert.deepStrictEqual(yield* store.place(a!), Option.some("ready"))
       const one = yield* answered(Shapes.Moved, "dead", "redrive", b!)
       assert.deepStrictEqual(one.results, [{ id: b!, outcome: "driven again", error: null }])
@@ -226,6 +226,27 @@ describe("lanekeeper dead", () => {
       assert.strictEqual(yield* printed("dead", "purge", "--all", "--yes"), "1 job purged")
       assert.deepStrictEqual(yield* store.place(d!), Option.none())
       assert.strictEqual(yield* printed("dead", "list"), "No job is dead")
+    })
+  )
+
+  test(
+    "leaves those dead whose unique key another job has, and says which that is [LK-K1] [LK-E5]",
+    Effect.gen(function* () {
+      const store = yield* Store
+      const enqueue = answered(Shapes.Enqueued, "jobs", "enqueue", "note", "--unique", "mine", "--queue", "keyed")
+      const first = yield* enqueue
+      yield* store.setAside(first.id as JobId, "it was no use")
+      const second = yield* enqueue
+      const { exit, stdout } = yield* command("dead", "redrive", first.id)
+      assert.strictEqual(
+        failure(exit),
+        `The job ${first.id} was not driven again: ${second.id} has its unique key and is not over: cancel that one, or purge this one`
+      )
+      assert.strictEqual(stdout, "")
+      assert.strictEqual(
+        yield* printed("dead", "redrive", "--queue", "keyed"),
+        "0 jobs driven again; 1 job left, because another has its unique key and is not over"
+      )
     })
   )
 

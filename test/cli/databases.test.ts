@@ -89,6 +89,10 @@ describe.concurrent("lanekeeper maintenance", () => {
         sentence,
         /^PostgreSQL at .*\/no_such_database is not available \(.*\): create that database, or correct/
       )
+      assert.deepStrictEqual(yield* maintenance("postgres://127.0.0.1:1/none"), [
+        1,
+        "PostgreSQL at 127.0.0.1:1/none is not available (No username configured): name a user in DATABASE_URL: postgres://user@…"
+      ])
       assert.deepStrictEqual(yield* maintenance("postgres://nobody@127.0.0.1:1/none"), [
         1,
         "PostgreSQL at 127.0.0.1:1/none is not available (connect ECONNREFUSED 127.0.0.1:1): start it, or correct DATABASE_URL"

@@ -111,7 +111,13 @@ const performOn = Effect.fnUntraced(function* (
   })
   const plain = <A>(move: Effect.Effect<A, SqlError>) => Effect.map(move, (result) => told(() => result))
   const one = (move: Effect.Effect<MoveResult, SqlError>) =>
-    Effect.map(move, ({ moved, place }) => told(() => ({ moved, place: Option.getOrNull(place) })))
+    Effect.map(move, ({ heldBy, moved, place }) =>
+      told((names) => ({
+        moved,
+        place: Option.getOrNull(place),
+        heldBy: heldBy === undefined ? null : names.get(`job ${heldBy}`)
+      }))
+    )
   const jobAt = (ago: number) => latest(known.jobs, ago) ?? noJob
   const workerAt = (ago: number) => latest(known.workers, ago) ?? nobody
 
@@ -123,6 +129,19 @@ const performOn = Effect.fnUntraced(function* (
         tell: () => ids.length,
         introduce: (names) => ids.forEach((id, index) => names.set(`job ${id}`, `job ${label}.${index}`)),
         learned: { ...known, jobs: [...known.jobs, ...ids] }
+      }
+    }
+    case "enqueueUnique": {
+      const { job, key, onConflict } = command
+      const unique = { by: { key }, places: ["scheduled", "ready", "running", "waiting"], onConflict } as const
+      const name = `${label}.0`
+      const [enqueued] = yield* store.enqueueUnique([{ ...newJob(job, name, subject.now()), unique }])
+      const { former, id, outcome } = enqueued!
+      const isNew = outcome !== "kept"
+      return {
+        tell: (names) => ({ outcome, jobs: jobNames(names, [id, ...Option.toArray(former)]) }),
+        introduce: (names) => (isNew ? names.set(`job ${id}`, `job ${name}`) : undefined),
+        learned: isNew ? { ...known, jobs: [...known.jobs, id] } : known
       }
     }
     case "claim": {

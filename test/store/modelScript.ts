@@ -33,6 +33,12 @@ export interface ScriptedEnd {
 export type Command =
   | { readonly move: "enqueue"; readonly jobs: ReadonlyArray<ScriptedJob> }
   | {
+      readonly move: "enqueueUnique"
+      readonly job: ScriptedJob
+      readonly key: string
+      readonly onConflict: "keep" | "replace" | "merge"
+    }
+  | {
       readonly move: "claim"
       readonly worker: number
       readonly kinds: ReadonlyArray<string>
@@ -129,6 +135,13 @@ const enqueue: Arbitrary.Arbitrary<Command> = Arbitrary.all({
   jobs: some(scriptedJob, 4)
 })
 
+const enqueueUnique: Arbitrary.Arbitrary<Command> = Arbitrary.all({
+  move: constant("enqueueUnique"),
+  job: scriptedJob,
+  key: oneOf("a", "a", "b"),
+  onConflict: oneOf("keep", "keep", "replace", "merge")
+})
+
 const claim: Arbitrary.Arbitrary<Command> = Arbitrary.all({
   move: constant("claim"),
   worker,
@@ -195,6 +208,7 @@ const declareDead: Arbitrary.Arbitrary<Command> = Arbitrary.all({
 /** The moves that can meet. */
 const moves = (job: Arbitrary.Arbitrary<number>): ReadonlyArray<readonly [number, Arbitrary.Arbitrary<Command>]> => [
   [3, enqueue],
+  [2, enqueueUnique],
   [5, claim],
   [6, finish],
   [2, batch],
@@ -247,6 +261,17 @@ const wantedTwice = (job: number): Script => [
   { move: "cancel", job }
 ]
 
+/** A job dies, another is enqueued under its key, and the first is driven again. */
+const keyed = (onConflict: "keep" | "replace"): Script => {
+  const job = { queue: "post", kind: "x", priority: 5 }
+  return [
+    { move: "enqueueUnique", job, key: "a", onConflict },
+    { move: "setAside", job: 0 },
+    { move: "enqueueUnique", job, key: "a", onConflict },
+    { move: "redrive", job: 1 }
+  ]
+}
+
 /** Jobs that crashed once, twice, … in one queue with others. */
 const crashing: Script = [
   { move: "enqueue", jobs: [5, 5, 9].map((priority) => ({ queue: "post", kind: "x", priority })) },
@@ -271,6 +296,7 @@ const phrases: Arbitrary.Arbitrary<Script> = weighted<Script>(
   [1, phrase(finish, resume)],
   [1, Arbitrary.map(job, aside)],
   [1, Arbitrary.map(attempt, wantedTwice)],
+  [2, Arbitrary.map(oneOf("keep", "replace"), keyed)],
   [2, constant(crashing)],
   [1, Arbitrary.map(oneOf(1, 2), shortly)],
   [1, Arbitrary.map(queue, (queue) => [{ move: "pause", queue }, paused, { move: "unpause", queue }])]

@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import type { Place } from "../../src/domain/Job.ts"
 import type { NewJob, Uniqueness } from "../../src/store/Store.ts"
 import type { Test } from "./suite.ts"
-import { completed, hours, job } from "./suiteWorld.ts"
+import { completed, hours, job, movedTo, stays } from "./suiteWorld.ts"
 
 const unfinished: ReadonlyArray<Place> = ["scheduled", "ready", "running", "waiting"]
 
@@ -171,6 +171,42 @@ export const uniques = (test: Test): void => {
         assert.lengthOf(yield* store.page({ place: "scheduled", limit: 200 }), 3)
       }))
   }
+
+  test("drives a dead job again under its key, unless another under it is not over [LK-E5]", ({ isAt, show, store }) =>
+    Effect.gen(function* () {
+      const enter = (key = "a", payload: unknown = null) =>
+        Effect.map(store.enqueueUnique([under(key, {}, { payload })]), ([result]) => result!)
+      const one = (yield* enter()).id
+      yield* store.setAside(one, "odd")
+      const other = (yield* enter()).id
+      assert.notStrictEqual(other, one)
+      assert.deepStrictEqual(yield* store.redrive(one), { ...stays("dead"), heldBy: other })
+      yield* store.setAside(other, "odd, too")
+
+      assert.deepStrictEqual(yield* store.redrive(one), movedTo("ready"))
+      assert.deepStrictEqual(yield* enter(), { id: one, outcome: "kept", former: Option.none() })
+      assert.deepStrictEqual(yield* store.redrive(other), { ...stays("dead"), heldBy: one })
+      yield* store.cancel(one, "enough")
+      assert.deepStrictEqual(yield* store.redrive(other), movedTo("ready"))
+      yield* isAt("ready", other)
+      assert.strictEqual((yield* enter()).id, other)
+      assert.strictEqual((yield* show((yield* enter("b")).id)).place, "ready")
+    }))
+
+  test("drives a dead job again that was unique by its payload, in the same way [LK-E5]", ({ store }) =>
+    Effect.gen(function* () {
+      const enter = Effect.map(
+        store.enqueueUnique([under("", { by: "payload" }, { payload: { to: "x" } })]),
+        ([result]) => result!.id
+      )
+      const one = yield* enter
+      yield* store.setAside(one, "odd")
+      const other = yield* enter
+      assert.deepStrictEqual(yield* store.redrive(one), { ...stays("dead"), heldBy: other })
+      yield* store.cancel(other, "enough")
+      assert.deepStrictEqual(yield* store.redrive(one), movedTo("ready"))
+      assert.strictEqual(yield* enter, one)
+    }))
 
   test("keeps nothing of what was enqueued together when it fails, and tells nobody [LK-E1]", ({ store }) =>
     Effect.gen(function* () {

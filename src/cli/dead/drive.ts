@@ -38,14 +38,16 @@ const driving = (move: "retry" | "purge", outcome: string) =>
     const { Client } = yield* Effect.promise(() => import("../../Client.ts"))
     const moving = Effect.flatMap(Client, (client) =>
       filtered
-        ? Effect.flatMap(moveDead(client, given, client[move]), (jobs) => sayMany(outcome, jobs, given.json))
+        ? Effect.flatMap(moveDead(client, given, client[move]), (counts) => sayMany(outcome, counts, given.json))
         : moveEach(given.ids, given.json, (id) => Effect.as(client[move](id), outcome))
     )
     yield* withStore("dead", given, moving)
   })
 
 export const redrive = Command.make("redrive", flags, driving("retry", "driven again")).pipe(
-  Command.withDescription("Make dead jobs ready again, with their history and fresh counts of failures and crashes"),
+  Command.withDescription(
+    "Make dead jobs ready again, with their history and fresh counts of failures and crashes; not while another job has their unique key"
+  ),
   Command.withExamples([
     { command: "lanekeeper dead redrive 3-1742", description: "One job" },
     { command: "lanekeeper dead redrive --kind send-email", description: "All of a kind" }

@@ -1,7 +1,8 @@
 /** The moves of one job, asked for from outside. */
-import { storable } from "../../domain/json.ts"
 import type * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
 import type { JobId } from "../../domain/Job.ts"
+import { storable } from "../../domain/json.ts"
 import { millis } from "../../domain/millis.ts"
 import type { MoveResult, Resumption } from "../Store.ts"
 import {
@@ -17,6 +18,7 @@ import {
   writeOutside
 } from "./Contents.ts"
 import { bury } from "./events.ts"
+import { takeBack } from "./unique.ts"
 
 export const resume = (contents: Contents, now: Time, token: string, how: Resumption): MoveResult =>
   moveOne(oldestWaiting(contents, token), ["waiting"], (job) => {
@@ -77,12 +79,16 @@ export const reassign = (
     return putReady(contents, job)
   })
 
-export const redrive = (contents: Contents, _now: Time, id: JobId): MoveResult =>
-  moveOne(contents.jobs.get(id), ["dead"], (job) => {
+export const redrive = (contents: Contents, _now: Time, id: JobId): MoveResult => {
+  const dead = contents.jobs.get(id)
+  const holder = dead?.pointer.place === "dead" ? takeBack(contents, dead) : undefined
+  if (holder !== undefined) return { moved: false, place: Option.some("dead"), heldBy: holder.id }
+  return moveOne(dead, ["dead"], (job) => {
     job.failures = 0
     job.crashes = 0
     return putReady(contents, job)
   })
+}
 
 export const purge = (contents: Contents, _now: Time, id: JobId): boolean => {
   const job = contents.jobs.get(id)

@@ -110,6 +110,7 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     timed: all,
     wait: all,
     dead: ["SELECT", "INSERT", "DELETE"],
+    unique_key: ["SELECT", "INSERT", "UPDATE"],
     outbox: ["INSERT"],
     lease: ["SELECT", "UPDATE"]
   }

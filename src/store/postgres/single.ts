@@ -118,11 +118,29 @@ export const single = (
     INSERT INTO ${schema}.ticket (${ticketColumns})
     SELECT ${ticketOf("attempt", "coalesce($4::smallint, priority)", "coalesce($5::text, queue)")} FROM taken RETURNING again`
 
+  // As an enqueue under the key does, it waits for whoever has the key, and decides in a statement of its own.
+  const lockKeyStatement = `
+    INSERT INTO ${schema}.unique_key AS held (kind, key)
+    SELECT kind, details ->> 'unique' FROM ${schema}.dead WHERE job = $1 AND details ->> 'unique' IS NOT NULL
+    ON CONFLICT (kind, key) DO UPDATE SET job = held.job WHERE false`
+  const holderOf = `
+      SELECT held.job, held.slot FROM ${schema}.unique_key AS held
+      WHERE held.kind = dead.kind AND held.key = dead.details ->> 'unique' AND held.job <> dead.job
+        AND ${schema}.place_of(held.job, held.slot) IN ('scheduled', 'ready', 'running', 'waiting')`
+  const holderStatement = `
+    SELECT holder.* FROM ${schema}.dead CROSS JOIN LATERAL (${holderOf}
+    ) holder WHERE dead.job = $1`
+
   // Its slot may be emptied by now: the body comes back in the attic, under the same id, unless it is there already.
   // Then its ends stay too: a lease that is left over from an attempt must go on to meet that attempt's end.
   const redriveStatement = `
     WITH gone AS (
-      DELETE FROM ${schema}.dead WHERE job = $1 RETURNING dead.*, -abs(slot) AS attic
+      DELETE FROM ${schema}.dead WHERE job = $1 AND NOT EXISTS (${holderOf}
+      ) RETURNING dead.*, -abs(slot) AS attic
+    ), key AS (
+      UPDATE ${schema}.unique_key AS held
+      SET job = gone.job, slot = abs(gone.slot), enqueued_at = coalesce(held.enqueued_at, gone.enqueued_at)
+      FROM gone WHERE held.kind = gone.kind AND held.key = gone.details ->> 'unique'
     ), revived AS (
       UPDATE ${schema}.attempt_end_0 AS line SET final = 'revived' FROM gone
       WHERE line.job = gone.job AND line.final = 'dead' RETURNING line.job
@@ -139,12 +157,16 @@ export const single = (
 
   const redrive = Effect.fnUntraced(function* (id: JobId) {
     while (true) {
+      yield* sql.unsafe(lockKeyStatement, [numberOf(id)])
       const rows = yield* sql.unsafe(redriveStatement, [numberOf(id)])
       if (rows.length > 0) return { moved: true, place: Option.some<Place>("ready") } satisfies MoveResult
       const place = yield* placeOf(id)
       if (!Option.contains(place, "dead")) return { moved: false, place } satisfies MoveResult
+      const [held] = yield* sql.unsafe<{ readonly job: bigint; readonly slot: number }>(holderStatement, [numberOf(id)])
+      if (held === undefined) continue
+      return { moved: false, place, heldBy: makeId(Math.abs(held.slot), held.job) } satisfies MoveResult
     }
-  })
+  }, sql.withTransaction)
 
   return {
     cancel,

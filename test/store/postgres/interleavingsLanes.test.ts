@@ -12,6 +12,7 @@ import {
   emptiesShelf,
   emptiesSlot,
   enqueues,
+  enqueuesUnique,
   evacuates,
   expires,
   lifts,
@@ -139,6 +140,22 @@ layer(Interleavings.layer, { excludeTestServices: true })("Every order of", (it)
       "moves it; finds it ready → 1 died ready",
       "vanished; moves it → 1 died ready",
       "finds it ready; moves it → 1 died ready"
+    ]
+  })
+  meet("a redrive and an enqueue under its key: one of them is not over [LK-E5]", {
+    over: ["unique_key", "dead"],
+    vanishing: [0, 1],
+    scene: Effect.fnUntraced(function* (caller) {
+      yield* enqueuesUnique("keep")(caller)
+      const [first] = yield* caller.store.page({ place: "ready", limit: 1 })
+      yield* caller.store.setAside(first!.id, "odd")
+      return [redrives(first!.id), enqueuesUnique("keep")]
+    }),
+    ends: [
+      "moves it; is kept → 1 set aside ready",
+      "moves it; vanished → 1 set aside ready",
+      "vanished; is enqueued → 1 set aside dead, 2 ready",
+      "finds it dead; is enqueued → 1 set aside dead, 2 ready"
     ]
   })
   meet("a redrive and the attic cleared of what died there: the job is ready, with its body [LK-P2]", {

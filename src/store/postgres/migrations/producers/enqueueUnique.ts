@@ -131,6 +131,8 @@ BEGIN
     RETURN;
   END LOOP;
 
+  -- Whoever drives the job again when it is dead has to know.
+  new_details := coalesce(new_details, '{}') || jsonb_build_object('unique', full_key);
   SELECT ids[1], slots[1] INTO number, home FROM ${schema}.enqueue_many(
     ARRAY[new_kind], ARRAY[new_queue], ARRAY[new_priority], ARRAY[new_payload], ARRAY[new_details],
     ARRAY[new_deadline], ARRAY[new_run_at], ARRAY[new_run_in]);
