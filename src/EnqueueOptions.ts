@@ -20,7 +20,7 @@ export interface EnqueueOptions<Field extends string = string> {
   readonly queue?: string | undefined
   /** Lets no second job in. `true` compares payloads, a string is the key itself. */
   readonly unique?: boolean | string | UniqueOptions<Field> | undefined
-  /** What the job is about: limits and order hold per key. At most 256 bytes. */
+  /** What the job is about, for its handler and whoever looks. At most 256 bytes. */
   readonly key?: string | undefined
   readonly tags?: ReadonlyArray<string> | undefined
   readonly metadata?: Readonly<Record<string, unknown>> | undefined

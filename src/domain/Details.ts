@@ -8,7 +8,7 @@ export interface Details {
   readonly timeoutMs?: number
   /** ISO 8601. A job not started by then is not worth starting. */
   readonly expiresAt?: string
-  /** Jobs with one key share limits and order. */
+  /** What the job is about. */
   readonly key?: string
   readonly tags?: ReadonlyArray<string>
   readonly metadata?: Readonly<Record<string, unknown>>
