@@ -11,14 +11,17 @@ export const storableText = (text: string): string =>
   isStorableText(text) ? text : text.replaceAll("\u0000", "\ufffd").toWellFormed()
 
 /** The value as JSON gives it back. `undefined` is null. */
-export const storable = (value: unknown): unknown => {
+export const storable = (value: unknown): unknown => JSON.parse(storableJson(value))
+
+export const storableJson = (value: unknown): string => {
   const json = JSON.stringify(value ?? null) ?? "null"
-  if (!unstorable.test(json)) return JSON.parse(json)
-  return JSON.parse(json, (_, part) => {
-    if (typeof part === "string") return storableText(part)
-    if (typeof part !== "object" || part === null || Array.isArray(part)) return part
-    return Object.fromEntries(Object.entries(part).map(([name, field]) => [storableText(name), field]))
-  })
+  return unstorable.test(json) ? JSON.stringify(JSON.parse(json, mended)) : json
+}
+
+const mended = (_: string, part: unknown): unknown => {
+  if (typeof part === "string") return storableText(part)
+  if (typeof part !== "object" || part === null || Array.isArray(part)) return part
+  return Object.fromEntries(Object.entries(part).map(([name, field]) => [storableText(name), field]))
 }
 
 export interface Fault {

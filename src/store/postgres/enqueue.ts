@@ -4,11 +4,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type JobId, makeId } from "../../domain/Job.ts"
-import { storable } from "../../domain/json.ts"
+import { storableJson } from "../../domain/json.ts"
 import { millis } from "../../domain/millis.ts"
 import type { Enqueued, NewJob, Store, Uniqueness } from "../Store.ts"
+import { isBadRow } from "./apart.ts"
+import { alone } from "./lazily.ts"
 import { shelves } from "./migrations/jobs/tables.ts"
 import { int2s, int8s, jsons, texts, times } from "./parameters.ts"
+import { together } from "./together.ts"
 
 type Enqueueing = "enqueue" | "enqueueUnique" | "atomically" | "afterCommit"
 
@@ -18,13 +21,26 @@ const milliseconds = (duration: Duration.Duration | undefined) => (duration === 
 const isReady = ({ runAt, runIn }: NewJob) =>
   runAt === undefined && (runIn === undefined || Duration.toMillis(runIn) <= 0)
 
+interface Written {
+  readonly job: NewJob
+  readonly payload: string
+  readonly details: string | null
+}
+
+/** As JSON, before it is put together with others: what has none fails alone. */
+const written = (job: NewJob): Written => ({
+  job,
+  payload: JSON.stringify(job.payload ?? null),
+  details: job.details === undefined || job.details === null ? null : storableJson(job.details)
+})
+
 /** The arrays both functions begin with. */
-const columns = (jobs: ReadonlyArray<NewJob>) => [
+const columns = (all: ReadonlyArray<Written>, jobs: ReadonlyArray<NewJob> = all.map(({ job }) => job)) => [
   texts(jobs.map((job) => job.kind)),
   texts(jobs.map((job) => job.queue)),
   int2s(jobs.map((job) => job.priority)),
-  texts(jobs.map((job) => JSON.stringify(job.payload ?? null))),
-  jsons(jobs.map((job) => job.details)),
+  texts(all.map(({ payload }) => payload)),
+  texts(all.map(({ details }) => details)),
   int8s(jobs.map((job) => milliseconds(job.deadline))),
   times(jobs.map((job) => (job.runAt === undefined ? null : DateTime.toDate(job.runAt)))),
   int8s(jobs.map((job) => milliseconds(job.runIn)))
@@ -41,8 +57,8 @@ interface UniqueRow {
   readonly former_home: number | null
 }
 
-export const enqueueing = (sql: PgClient, schema: string): Pick<Store["Service"], Enqueueing> => {
-  const statement = `SELECT * FROM ${schema}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8)`
+export const enqueueing = Effect.fnUntraced(function* (sql: PgClient, schema: string) {
+  const manyStatement = `SELECT * FROM ${schema}.enqueue_many($1, $2, $3, $4, $5::text[]::jsonb[], $6, $7, $8)`
 
   // What `enqueue_many` does for one job that is ready, for those who enqueue one by one: a function costs as much again.
   const oneStatement = `
@@ -61,20 +77,40 @@ export const enqueueing = (sql: PgClient, schema: string): Pick<Store["Service"]
     )
     SELECT id, slot FROM made`
 
-  const enqueueOne = ({ deadline, details, kind, payload, priority, queue }: NewJob) =>
+  const one = ({ details, job: { deadline, kind, priority, queue }, payload }: Written) =>
     Effect.map(
       sql.unsafe<{ readonly id: bigint; readonly slot: number }>(oneStatement, [
         kind,
         queue,
         priority,
-        JSON.stringify(payload ?? null),
-        details === undefined || details === null ? null : JSON.stringify(storable(details)),
+        payload,
+        details,
         milliseconds(deadline)
       ]),
       ([row]): ReadonlyArray<JobId> => [makeId(row!.slot, row!.id)]
     )
 
-  const uniques = `unnest($1::text[], $2::text[], $3::int2[], $4::text[], $5::jsonb[], $6::bigint[], $7::timestamptz[], $8::bigint[],
+  const many = (all: ReadonlyArray<Written>) =>
+    Effect.map(
+      sql.unsafe<{ readonly ids: ReadonlyArray<bigint>; readonly slots: ReadonlyArray<number> }>(
+        manyStatement,
+        columns(all)
+      ),
+      ([row]) => row!.ids.map((id, index) => makeId(row!.slots[index]!, id))
+    )
+
+  const write = (all: ReadonlyArray<Written>) => {
+    const [first] = all
+    return first !== undefined && all.length === 1 && isReady(first.job) ? one(first) : many(all)
+  }
+
+  const writeTogether = yield* together({
+    send: write,
+    bytes: ({ payload }) => payload.length,
+    isOnes: isBadRow
+  })
+
+  const uniques = `unnest($1::text[], $2::text[], $3::int2[], $4::text[], $5::text[]::jsonb[], $6::bigint[], $7::timestamptz[], $8::bigint[],
       $9::text[], $10::jsonb[], $11::jsonb[], $12::bigint[], $13::text[]) WITH ORDINALITY
       AS job (kind, queue, priority, payload, details, deadline, run_at, run_in, key, fields, places, period, on_conflict, ord)`
   const list = (json: string) => `(SELECT array_agg(element) FROM jsonb_array_elements_text(${json}) AS element)`
@@ -92,7 +128,7 @@ export const enqueueing = (sql: PgClient, schema: string): Pick<Store["Service"]
   const uniqueOne = Effect.fnUntraced(function* (jobs: ReadonlyArray<NewJob & { readonly unique: Uniqueness }>) {
     const uniqueness = jobs.map(({ unique }) => unique)
     const parameters = [
-      ...columns(jobs),
+      ...columns(jobs.map(written)),
       texts(uniqueness.map(keyOf)),
       jsons(uniqueness.map(fieldsOf)),
       jsons(uniqueness.map(({ places }) => places)),
@@ -108,19 +144,12 @@ export const enqueueing = (sql: PgClient, schema: string): Pick<Store["Service"]
     }))
   })
 
-  return {
-    enqueue: (jobs) => {
-      const [first] = jobs
-      if (first === undefined) return Effect.succeed([])
-      if (jobs.length === 1 && isReady(first)) return enqueueOne(first)
-      return Effect.map(
-        sql.unsafe<{ readonly ids: ReadonlyArray<bigint>; readonly slots: ReadonlyArray<number> }>(
-          statement,
-          columns(jobs)
-        ),
-        ([row]) => row!.ids.map((id, index) => makeId(row!.slots[index]!, id))
-      )
-    },
+  const answer: Pick<Store["Service"], Enqueueing> = {
+    enqueue: Effect.fnUntraced(function* (jobs) {
+      if (jobs.length === 0) return []
+      const all = jobs.map(written)
+      return all.length === 1 && (yield* alone(sql)) ? [yield* writeTogether(all[0]!)] : yield* write(all)
+    }),
     enqueueUnique: (jobs) => {
       if (jobs.length === 0) return Effect.succeed([])
       return jobs.length === 1 ? uniqueOne(jobs) : sql.withTransaction(uniqueOne(jobs))
@@ -128,4 +157,5 @@ export const enqueueing = (sql: PgClient, schema: string): Pick<Store["Service"]
     atomically: (effect) => sql.withTransaction(effect),
     afterCommit: (effect) => sql.afterCommit(effect)
   }
-}
+  return answer
+})

@@ -34,7 +34,7 @@ export const storeOn = Effect.fnUntraced(function* (client: PgClient, name: Sche
   const moves = single(sql, schema, reads.place)
   const rescues = rescuing(sql, schema)
   return Store.of({
-    ...enqueueing(sql, schema),
+    ...(yield* enqueueing(sql, schema)),
     ...(yield* claiming(sql, schema, open)),
     ...finishing(sql, schema, open),
     ...noting(sql, schema),

@@ -1,8 +1,10 @@
 /** Enqueueing that only a database can show: from SQL, from triggers, from very many at once. */
 import { PgClient } from "@effect/sql-pg/PgClient"
 import { assert, it, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { SqlError } from "effect/sql/SqlError"
@@ -11,6 +13,7 @@ import { join } from "node:path"
 import { type JobId, parseId } from "../../../src/domain/Job.ts"
 import { layerPostgres } from "../../../src/store/postgres/index.ts"
 import { Store, type Uniqueness } from "../../../src/store/Store.ts"
+import { eventually } from "../../support/eventually.ts"
 import { root, run } from "../../support/processes.ts"
 import { TestDatabase } from "../../support/TestDatabase.ts"
 import { hours, job } from "../suiteWorld.ts"
@@ -22,6 +25,35 @@ const enqueue = Effect.fnUntraced(function* (parameters: string) {
 })
 
 const show = (id: JobId) => Effect.flatMap(Store, (store) => Effect.map(store.show(id), Option.getOrThrow))
+
+/** Counts the statements of what it is put around. */
+const counting = () => {
+  let statements = 0
+  const counted = Effect.provideService(CurrentTransformer, (statement) => Effect.sync(() => (statements++, statement)))
+  return { counted, statements: () => statements }
+}
+
+const atOnce = <A, E, R>(all: ReadonlyArray<Effect.Effect<A, E, R>>) => Effect.all(all, { concurrency: "unbounded" })
+
+/** As a fiber does that has nothing to do with the transaction that is open here. */
+const outside = <A, E, R>(sql: PgClient, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.updateContext(
+    effect,
+    (context: Context.Context<R>) => Context.omit(sql.transactionService)(context) as Context.Context<R>
+  )
+
+const waitingForLocks = Effect.flatMap(TestDatabase, ({ connect }) =>
+  Effect.scoped(
+    Effect.flatMap(connect, (connection) =>
+      Effect.map(
+        connection.query(
+          `SELECT count(DISTINCT pid)::int AS waiting FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`
+        ),
+        ({ rows }) => rows[0]!["waiting"] as number
+      )
+    )
+  )
+)
 
 layer(layerPostgres().pipe(Layer.provideMerge(TestDatabase.layer)), { excludeTestServices: true })("Enqueue", (it) => {
   it.effect("from SQL: writes what the library would [LK-E1] [LK-E4]", () =>
@@ -109,12 +141,9 @@ layer(layerPostgres().pipe(Layer.provideMerge(TestDatabase.layer)), { excludeTes
         job({ queue: "ones", priority: 1, deadline: hours(1), details: { tags: ["a"], metadata: { order: 7 } } }),
         job({ queue: "ones", payload: "twice", runIn: Duration.zero })
       ]
-      let statements = 0
-      const counted = Effect.provideService(CurrentTransformer, (statement) =>
-        Effect.sync(() => (statements++, statement))
-      )
+      const { counted, statements } = counting()
       for (const one of ones) yield* counted(store.enqueue([one]))
-      assert.strictEqual(statements, ones.length)
+      assert.strictEqual(statements(), ones.length)
       yield* store.enqueue([...ones, job({ queue: "another" })])
       const same = yield* sql<{ readonly written: number }>`
         SELECT count(*)::int AS written
@@ -126,6 +155,131 @@ layer(layerPostgres().pipe(Layer.provideMerge(TestDatabase.layer)), { excludeTes
         same.map(({ written }) => written),
         [2, 2, 2]
       )
+    })
+  )
+
+  it.effect("at the same time: shares statements, with an id for each in the order of the calls [LK-E1] [LK-E4]", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const { counted, statements } = counting()
+      const jobs = [1, 2, 3, 4, 5, 6].map((payload) =>
+        job({ queue: "together", payload, ...(payload === 4 ? { priority: 1, runIn: hours(1) } : {}) })
+      )
+      const ids = yield* atOnce(jobs.map((one) => counted(Effect.map(store.enqueue([one]), ([id]) => id!))))
+      assert.strictEqual(statements(), 2)
+      const views = yield* Effect.forEach(ids, show)
+      assert.deepStrictEqual(
+        views.map(({ payload, place }) => [payload, place]),
+        [1, 2, 3, 4, 5, 6].map((payload) => [payload, payload === 4 ? "scheduled" : "ready"])
+      )
+      const numbers = ids.map((id) => BigInt(id.split("-")[1]!))
+      assert.deepStrictEqual(
+        numbers,
+        numbers.toSorted((a, b) => Number(a - b))
+      )
+    })
+  )
+
+  it.effect("at the same time: what the server refuses fails only its own caller [LK-E1] [LK-E3]", () =>
+    Effect.gen(function* () {
+      const store = yield* Store
+      const payloads = ["first", "second", "\u0000", "fourth", 10n, "sixth"]
+      const exits = yield* atOnce(
+        payloads.map((payload) => Effect.exit(store.enqueue([job({ queue: "refused", payload })])))
+      )
+      assert.deepStrictEqual(
+        exits.map(({ _tag }) => _tag),
+        ["Success", "Success", "Failure", "Success", "Failure", "Success"]
+      )
+      const views = yield* store.page({ place: "ready", queue: "refused", limit: 10 })
+      assert.sameMembers(
+        views.map(({ payload }) => payload),
+        ["first", "second", "fourth", "sixth"]
+      )
+    })
+  )
+
+  it.effect("in a transaction: shares nothing, and neither do keys [LK-E1] [LK-E5]", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const store = yield* Store
+      const undone = sql.withTransaction(
+        Effect.andThen(store.enqueue([job({ queue: "apart", payload: "undone" })]), Effect.fail("no"))
+      )
+      const kept = store.enqueue([job({ queue: "apart", payload: "kept" })])
+      const unique: Uniqueness = { by: { key: "apart" }, places: ["ready"], onConflict: "keep" }
+      const keyed = store.enqueueUnique([{ ...job({ queue: "apart", payload: "keyed" }), unique }])
+      yield* atOnce([
+        Effect.asVoid(kept),
+        Effect.asVoid(Effect.flip(undone)),
+        Effect.asVoid(kept),
+        Effect.asVoid(keyed)
+      ])
+      const payloads = Effect.map(store.page({ place: "ready", queue: "apart", limit: 10 }), (views) =>
+        views.map(({ payload }) => payload)
+      )
+      assert.sameMembers([...(yield* payloads)], ["kept", "kept", "keyed"])
+      // A key that a transaction holds keeps nobody but its own.
+      const waiter = yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* keyed
+          const waiter = yield* Effect.forkDetach(outside(sql, keyed), { startImmediately: true })
+          yield* outside(sql, atOnce([kept, kept, kept]))
+          assert.isUndefined(waiter.pollUnsafe())
+          return waiter
+        })
+      )
+      yield* Fiber.join(waiter)
+    })
+  )
+
+  it.effect("on its way: is cancelled when nobody waits for it, and leaves its connection [LK-E1]", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const store = yield* Store
+      const call = store.enqueue([job({ queue: "left" })])
+      yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`LOCK TABLE lanekeeper.ticket IN EXCLUSIVE MODE`
+          const callers = yield* Effect.forEach([1, 2, 3], () =>
+            Effect.forkDetach(outside(sql, call), { startImmediately: true })
+          )
+          yield* eventually(waitingForLocks, (waiting) => waiting === 2)
+          yield* Fiber.interrupt(callers[1]!)
+          assert.strictEqual(yield* waitingForLocks, 2)
+          yield* Fiber.interruptAll(callers)
+          yield* eventually(waitingForLocks, (waiting) => waiting === 0)
+        })
+      )
+      assert.deepStrictEqual(yield* store.page({ place: "ready", queue: "left", limit: 10 }), [])
+      assert.lengthOf(yield* call, 1)
+    })
+  )
+
+  it.effect("on its way: a lost connection fails all who share it, and nothing is sent again [LK-E1] [LK-P1]", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const store = yield* Store
+      const { counted, statements } = counting()
+      const call = counted(store.enqueue([job({ queue: "lost" })]))
+      const callers = yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`LOCK TABLE lanekeeper.ticket IN EXCLUSIVE MODE`
+          const callers = yield* Effect.forEach([1, 2, 3], () =>
+            Effect.forkDetach(outside(sql, call), { startImmediately: true })
+          )
+          yield* eventually(waitingForLocks, (waiting) => waiting === 2)
+          yield* sql`SELECT pg_terminate_backend(pid) FROM (
+            SELECT DISTINCT pid FROM pg_locks JOIN pg_stat_activity USING (pid)
+            WHERE NOT granted AND datname = current_database()
+          ) AS waiting`
+          return callers
+        })
+      )
+      for (const caller of callers) yield* Effect.flip(Fiber.join(caller))
+      assert.strictEqual(statements(), 2)
+      assert.deepStrictEqual(yield* store.page({ place: "ready", queue: "lost", limit: 10 }), [])
+      assert.lengthOf(yield* call, 1)
     })
   )
 
