@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import { BeginTransaction } from "effect/sql/SqlClient"
 import * as DatabaseError from "./DatabaseError.ts"
 import { migrations as released } from "./migrations/index.ts"
-import { defaultName, quoted, type SchemaName } from "./SchemaName.ts"
+import { defaultName, quoted, type SchemaName, schemaName } from "./SchemaName.ts"
 
 export interface Migration {
   /** 1, 2, 3 and so on without a gap. */
@@ -25,7 +25,7 @@ export interface Migration {
 
 export interface Options {
   /** Defaults to `lanekeeper`. */
-  readonly schema?: SchemaName | undefined
+  readonly schema?: string | undefined
   /** Defaults to those of this release. */
   readonly migrations?: ReadonlyArray<Migration> | undefined
 }
@@ -87,8 +87,8 @@ export class MigrationFailed extends Schema.TaggedError<MigrationFailed>()("Migr
 }
 
 /** Migrates, and answers what was applied. Does nothing, and needs no rights to create anything, when all is applied. */
-export const migrate = Effect.fn("Migrations.migrate")(function* (options: Options = {}) {
-  const { migrations, schema } = withDefaults(options)
+export const migrate = Effect.fn("Migrations.migrate")(function* ({ migrations = released, ...options }: Options = {}) {
+  const schema = yield* schemaName(options.schema)
   const client = yield* PgClient
   const explained = DatabaseError.explain(
     client,
@@ -119,8 +119,8 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (options: Optio
 })
 
 /** Fails unless a process of this release can work on the schema. Answers the schema's version. */
-export const check = Effect.fn("Migrations.check")(function* (options: Options = {}) {
-  const { migrations, schema } = withDefaults(options)
+export const check = Effect.fn("Migrations.check")(function* ({ migrations = released, ...options }: Options = {}) {
+  const schema = yield* schemaName(options.schema)
   const client = yield* PgClient
   const state = yield* Effect.andThen(DatabaseError.requireServer(client), readState(client, schema)).pipe(
     DatabaseError.explain(client, `grant USAGE on the schema ${schema} and SELECT on its tables to this user`)
@@ -133,8 +133,10 @@ export const check = Effect.fn("Migrations.check")(function* (options: Options =
 })
 
 /** Prints the migration as a script for psql or any other client. It can be run twice, and from any version. */
-export const toSql = (options: Options = {}): string => {
-  const { migrations, schema } = withDefaults(options)
+export const toSql = ({
+  migrations = released,
+  schema = defaultName
+}: Pick<Options, "migrations"> & { readonly schema?: SchemaName | undefined } = {}): string => {
   return [
     `-- Brings the schema ${quoted(schema)} from any version to ${latest(migrations)}. Can be run again at any time.`,
     `${begin};`,
@@ -151,11 +153,6 @@ const terminated = (statement: string) => `${statement};`
 const latest = (migrations: ReadonlyArray<Migration>) => migrations.at(-1)?.version ?? 0
 
 const named = ({ name, version }: Migration) => ({ version, name })
-
-const withDefaults = (options: Options) => ({
-  schema: options.schema ?? defaultName,
-  migrations: options.migrations ?? released
-})
 
 interface State {
   readonly exists: boolean

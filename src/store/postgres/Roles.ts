@@ -75,33 +75,7 @@ const grants: Readonly<Record<Role, Readonly<Record<string, ReadonlyArray<Privil
     stats: ["SELECT", "INSERT", "UPDATE"],
     survey: ["SELECT", "UPDATE"]
   },
-  viewer: Object.fromEntries(
-    [
-      "ring",
-      "migration",
-      "queue",
-      "job",
-      "attempt_end",
-      "ticket",
-      "timed",
-      "wait",
-      "dead",
-      "unique_key",
-      "outbox",
-      "outbox_mark",
-      "outbox_sink",
-      "note",
-      "lease",
-      "worker",
-      "leader",
-      "watch",
-      "lane_run",
-      "look",
-      "stats",
-      "survey",
-      "jobs"
-    ].map((table) => [table, ["SELECT"]])
-  ),
+  viewer: {}, // reads all of it
   operator: {
     queue: ["SELECT", "INSERT", "UPDATE"],
     job: ["SELECT", "INSERT"],
@@ -163,6 +137,7 @@ const statements = (schema: SchemaName): ReadonlyArray<string> => {
       ...sequences[role].map((sequence) => `GRANT USAGE ON SEQUENCE ${within}.${sequence} TO ${name}`),
       ...(functions[role] ?? []).map((called) => `GRANT EXECUTE ON FUNCTION ${within}.${called} TO ${name}`),
       ...(role === "maintenance" ? [mayReindex(schema, name)] : []),
+      ...(role === "viewer" ? [`GRANT SELECT ON ALL TABLES IN SCHEMA ${within} TO ${name}`] : []),
       ...(role === "operator" ? [`GRANT "${roleName(schema, "viewer")}" TO ${name}`] : [])
     ]
   })

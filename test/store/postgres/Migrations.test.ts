@@ -146,10 +146,13 @@ describe("Migrations", () => {
     Effect.gen(function* () {
       yield* holdLock("other")
       yield* Migrations.migrate({ migrations: [people] })
-      const third = SchemaName.make("third")
-      yield* Migrations.migrate({ schema: third, migrations: [people, names] })
+      yield* Migrations.migrate({ schema: "third", migrations: [people, names] })
       assert.strictEqual(yield* Migrations.check({ migrations: [people] }), 1)
-      assert.strictEqual(yield* Migrations.check({ schema: third, migrations: [people, names] }), 2)
+      assert.strictEqual(yield* Migrations.check({ schema: "third", migrations: [people, names] }), 2)
+      assert.match(
+        (yield* Effect.flip(Migrations.migrate({ schema: "No Name" }))).message,
+        /^"No Name" is no name for a schema/
+      )
     })
   )
 
