@@ -97,7 +97,7 @@ const drive = Effect.fnUntraced(function* (
   }
 })
 
-const line = (connection: PgConnection.PgConnection): Line => ({ connection, memory: [0, 0, 0, 0, 0, 0] })
+const line = (connection: PgConnection.PgConnection): Line => ({ connection, memory: [0, 0, 0, 0, 0, 0, 0, 0, 0] })
 
 const enter = Effect.fnUntraced(function* (
   url: Redacted.Redacted<string>,

@@ -57,7 +57,11 @@ BEGIN
 END
 $$`
 
-/** Marks are kept as Turns keeps them, for the one turn there is: cost, last cost, walked at, mark, next mark, since. */
+/**
+ * Marks are kept as Turns keeps them, for the one turn there is, whose tickets were all drawn long ago: cost, last cost,
+ * walked at, mark, settled, whole at, and what is settled next: the mark, and the transaction until which all must be
+ * over. Last comes when the procedure ended: its clock stands still while others have their turn.
+ */
 const driveTickets = (schema: string, name: string, end: string) => `
 CREATE PROCEDURE bench.${name}${signature} LANGUAGE plpgsql AS $$
 DECLARE
@@ -67,18 +71,22 @@ DECLARE
   ids bigint[];
   attempts int[];
   n int;
-  now float8;
-  walked bigint;
+  now float8 := extract(epoch FROM clock_timestamp());
   micros bigint;
   seen bigint;
-  one bigint;
   known boolean;
+  whole boolean;
+  sent bigint;
+  xmin float8;
+  xmax float8;
 BEGIN
+  memory[3] := memory[3] + now - memory[9];
+  memory[6] := memory[6] + now - memory[9];
   WHILE jobs < most AND clock_timestamp() < until LOOP
     known := memory[1] >= 250;
     SELECT array_agg(lease) FILTER (WHERE job IS NOT NULL), array_agg(job) FILTER (WHERE job IS NOT NULL),
       array_agg(1) FILTER (WHERE job IS NOT NULL), count(content) FILTER (WHERE job IS NOT NULL),
-      min(ord) FILTER (WHERE job IS NOT NULL), coalesce(max(ord) FILTER (WHERE lease IS NULL), 0)
+      max(ord) FILTER (WHERE job IS NOT NULL), coalesce(max(ord) FILTER (WHERE lease IS NULL), 0)
     INTO leases, ids, attempts, n, seen, micros
     FROM ${schema}.claim(me, '{mail}', '{post}', ARRAY[batch], '{0}', 2147483647, 0, true,
       CASE WHEN known THEN '{post}'::text[] ELSE '{}' END, CASE WHEN known THEN '{mail}'::text[] ELSE '{}' END,
@@ -86,32 +94,32 @@ BEGIN
       CASE WHEN known THEN ARRAY[memory[4]::bigint] ELSE '{}' END);
     COMMIT;
     claims := claims + 1;
-
-    walked := NULL;
     now := extract(epoch FROM clock_timestamp());
+    memory[4] := greatest(memory[4], seen);
+    whole := NOT known;
     IF known AND now - memory[3] >= 1 THEN
-      SELECT min(mark) INTO walked FROM ${schema}.turns('{mail}', '{post}');
+      whole := now - memory[6] >= greatest(10, memory[1] / 1e6 * 30);
+      sent := memory[4];
+      SELECT min(mark), pg_snapshot_xmin(pg_current_snapshot())::text::float8, pg_snapshot_xmax(pg_current_snapshot())::text::float8
+      INTO seen, xmin, xmax
+      FROM ${schema}.turns('{mail}', '{post}', '{post}', '{mail}', '{11}', ARRAY[CASE WHEN whole THEN 0 ELSE memory[5]::bigint END]);
       micros := (extract(epoch FROM clock_timestamp()) - now) * 1e6;
       COMMIT;
-      known := false;
-    END IF;
-    IF NOT known THEN
-      memory[1] := least(micros, memory[2]);
-      memory[2] := micros;
+      memory[3] := now;
+      IF whole THEN memory[6] := now; END IF;
+      memory[4] := least(memory[4], seen);
+      IF xmin >= memory[8] THEN
+        memory[5] := greatest(memory[5], least(memory[7], memory[4]));
+        memory[7] := sent;
+        memory[8] := xmax;
+      END IF;
+    ELSIF whole THEN
       memory[3] := now;
     END IF;
-    FOREACH one IN ARRAY ARRAY[walked, seen] LOOP
-      CONTINUE WHEN one IS NULL;
-      IF one < memory[4] OR memory[4] = 0 THEN
-        memory[4] := one;
-        memory[5] := one;
-        memory[6] := now;
-      ELSIF now - memory[6] >= (CASE WHEN known AND micros >= 125 THEN 0.01 ELSE 0.1 END) THEN
-        memory[4] := memory[5];
-        memory[5] := one;
-        memory[6] := now;
-      END IF;
-    END LOOP;
+    IF whole THEN
+      memory[1] := least(micros, memory[2]);
+      memory[2] := micros;
+    END IF;
 
     CONTINUE WHEN n = 0;
     PERFORM FROM ${end}(me, leases, ids, attempts, array_fill(1, ARRAY[n]),
@@ -121,6 +129,7 @@ BEGIN
     COMMIT;
     jobs := jobs + n;
   END LOOP;
+  memory[9] := extract(epoch FROM clock_timestamp());
 END
 $$`
 

@@ -10,7 +10,8 @@ import type { Claim, Claimed, ClaimOptions, LeaseId, Store } from "../Store.ts"
 import { alone } from "./lazily.ts"
 import type { OpenLeases } from "./OpenLeases.ts"
 import { int2s, int4s, int8s, texts } from "./parameters.ts"
-import { type Turn, Turns } from "./Turns.ts"
+import { type Turn, Turns, type Walk } from "./Turns.ts"
+import { walking } from "./walking.ts"
 
 /** What the jobs of a lease have in common. */
 interface LeaseRow {
@@ -54,22 +55,13 @@ const nobody = 2 ** 31 - 1
 
 export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: string, open: OpenLeases) {
   const turns = new Turns()
+  const walk = walking(sql, schema)
   const scope: Scope.Scope = yield* Effect.scope
   const statement = `SELECT * FROM ${schema}.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
-  const walkStatement = `
-    SELECT turn.*, (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1e6)::bigint AS micros
-    FROM ${schema}.turns($1, $2) turn
-    UNION ALL
-    SELECT NULL, NULL, NULL, NULL, (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1e6)::bigint`
 
-  const walk = Effect.fnUntraced(function* (queues: ReadonlyArray<string>, kinds: ReadonlyArray<string>) {
-    const rows = yield* sql.unsafe<Turn & { readonly mark: bigint | null; readonly micros: bigint }>(walkStatement, [
-      texts(kinds),
-      texts(queues)
-    ])
-    const now = yield* Clock.currentTimeMillis
-    const seen = rows.flatMap((row) => (row.mark === null ? [] : [[row, row.mark] as const]))
-    turns.walked(seen, Number(rows.at(-1)!.micros), now)
+  const walkBeside = Effect.fnUntraced(function* (due: Walk) {
+    const walked = yield* walk(due)
+    turns.walked(due, walked, yield* Clock.currentTimeMillis)
   })
 
   const claim = Effect.fnUntraced(function* (options: ClaimOptions) {
@@ -97,7 +89,7 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
 
     const now = yield* Clock.currentTimeMillis
     const leases = new Map<LeaseId, Lease>()
-    const jobs: Array<Taken> = []
+    const jobs: Array<TakenJob> = []
     let contended = false
     let micros = 0
     for (const row of rows) {
@@ -108,21 +100,24 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
         leases.set(row.lease, leaseOf(row, names.indexOf(row.content.queue)))
       } else {
         const lease = leases.get(row.lease)!
-        if (row.ord < lease.lowest) lease.lowest = row.ord
+        if (row.ord > lease.ticket) Object.assign(lease, { ticket: row.ord, enqueuedAt: row.moment.getTime() })
         lease.jobs++
         jobs.push({ row, lease })
       }
     }
     jobs.sort(inTurn)
     for (const { id, jobs } of leases.values()) open.claimed(id, jobs)
-    const seen = [...leases.values()].map((lease) => [lease, lease.lowest] as const)
-    if (known.length === 0) turns.walked(seen, micros, now)
-    else turns.followed(seen, micros, now)
+    // A fresh ticket is as old as its jobs, and one of a job that is ready again may be new.
+    const taken = [...leases.values()].map((lease) => ({
+      ...lease,
+      drawnAt: lease.fresh ? now - (lease.claimedAt - lease.enqueuedAt) : now
+    }))
+    turns.claimed(taken, now, known.length === 0 ? micros : undefined)
 
     // Beside the claim, because it may take a while; a failed one is made up for by the next. A transaction that the
     // claim is part of has one connection, and it is not for this.
     const due = byItself ? turns.walkDue(now) : undefined
-    if (due !== undefined) yield* Effect.forkIn(Effect.ignore(walk(due.queues, due.kinds)), scope)
+    if (due !== undefined) yield* Effect.forkIn(Effect.ignore(walkBeside(due)), scope)
 
     const wanted = queues.reduce((sum, { ahead, limit }) => sum + limit + ahead, 0)
     const found = jobs.length === wanted ? "full" : contended ? "contended" : jobs.length === 0 ? "empty" : "short"
@@ -137,16 +132,18 @@ interface Lease extends Turn {
   readonly asked: number
   readonly slot: number
   readonly common: Omit<Claimed, "id" | "payload" | "details" | "enqueuedAt">
-  lowest: bigint
+  readonly fresh: boolean
+  readonly claimedAt: number
+  /** The last of its tickets, and since when that one's jobs are there. */
+  ticket: bigint
+  enqueuedAt: number
   jobs: number
 }
 
-interface Taken {
+interface TakenJob {
   readonly row: JobRow
   readonly lease: Lease
 }
-
-const endless = 2n ** 63n
 
 const leaseOf = ({ content, lease, moment, ord }: LeaseRow, asked: number): Lease => {
   const { deadline, slot, ...same } = content
@@ -163,19 +160,22 @@ const leaseOf = ({ content, lease, moment, ord }: LeaseRow, asked: number): Leas
       claimedAt: DateTime.fromDateUnsafe(moment),
       deadline: Option.map(Option.fromNullishOr(deadline), Duration.millis)
     },
-    lowest: endless,
+    fresh: ord === null,
+    claimedAt: moment.getTime(),
+    ticket: 0n,
+    enqueuedAt: 0,
     jobs: 0
   }
 }
 
 /** Jobs of one lease come together; they were taken queue by queue, in turn and by age. */
-const inTurn = (a: Taken, b: Taken) =>
+const inTurn = (a: TakenJob, b: TakenJob) =>
   a.lease.asked - b.lease.asked ||
   a.lease.turn - b.lease.turn ||
   Number(a.row.ord - b.row.ord) ||
   Number(a.row.job - b.row.job)
 
-const claimedOf = ({ lease, row }: Taken): Claimed => ({
+const claimedOf = ({ lease, row }: TakenJob): Claimed => ({
   ...lease.common,
   id: makeId(lease.slot, row.job),
   payload: row.content,

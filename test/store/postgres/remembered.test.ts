@@ -8,6 +8,7 @@ import { empty, layerSuite } from "../suitePostgres.ts"
 import { completed, makeWorld } from "../suiteWorld.ts"
 
 const turn = (priority: number) => ({ queue: "post", kind: "mail", turn: 2 * priority + 1 })
+const taken = (priority: number, ticket: bigint) => ({ ...turn(priority), ticket, drawnAt: 0 })
 const cheap = 10
 const dear = 5_000
 const minute = 60_000
@@ -16,41 +17,26 @@ const priorities = (turns: Turns) => turns.known(["post"], ["mail"]).map(({ turn
 describe("The marks of turns", () => {
   it("are dropped a minute after the last ticket, while no claim goes by them [LK-D12]", () => {
     const turns = new Turns()
-    turns.walked(
-      [
-        [turn(1), 1n],
-        [turn(2), 2n]
-      ],
-      cheap,
-      0
-    )
-    turns.walked([[turn(2), 3n]], cheap, minute + 1)
-    turns.walked([[turn(2), 4n]], dear, minute + 2)
-    turns.walked([[turn(2), 4n]], dear, minute + 3)
+    turns.claimed([taken(1, 1n), taken(2, 2n)], 0, cheap)
+    turns.claimed([taken(2, 3n)], minute + 1, cheap)
+    turns.claimed([taken(2, 4n)], minute + 2, dear)
+    turns.claimed([taken(2, 4n)], minute + 3, dear)
     assert.deepStrictEqual(priorities(turns), [2])
   })
 
   it("are kept while claims go by them: to find them anew is what is dear [LK-D12]", () => {
     const turns = new Turns()
-    for (const now of [0, 1])
-      turns.walked(
-        [
-          [turn(1), 1n],
-          [turn(2), 2n]
-        ],
-        dear,
-        now
-      )
-    turns.walked([[turn(2), 3n]], dear, 10 * minute)
+    for (const now of [0, 1]) turns.claimed([taken(1, 1n), taken(2, 2n)], now, dear)
+    turns.claimed([taken(2, 3n)], 10 * minute, dear)
     assert.deepStrictEqual(priorities(turns), [1, 2])
   })
 
-  it("hide no ticket that comes as they are dropped: the lowest there is becomes the mark [LK-D12]", () => {
+  it("hide no ticket that comes as they are dropped: the one that is taken becomes the mark [LK-D12]", () => {
     const turns = new Turns()
-    turns.walked([[turn(1), 100n]], cheap, 0)
-    turns.walked([], cheap, minute + 1)
-    turns.followed([[turn(1), 7n]], cheap, minute + 1)
-    for (const now of [1, 2]) turns.walked([], dear, minute + 1 + now)
+    turns.claimed([taken(1, 100n)], 0, cheap)
+    turns.claimed([], minute + 1, cheap)
+    turns.claimed([taken(1, 7n)], minute + 1)
+    for (const now of [1, 2]) turns.claimed([], minute + 1 + now, dear)
     assert.strictEqual(turns.known(["post"], ["mail"])[0]!.mark, 7n)
   })
 })
