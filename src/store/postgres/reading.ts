@@ -11,6 +11,7 @@ import { type JobId, makeId, numberOf, type Place, slotOf } from "../../domain/J
 import type { JobView, PageOptions, Store, WorkerId } from "../Store.ts"
 import { history } from "./migrations/jobs/bury.ts"
 import { slots } from "./migrations/jobs/tables.ts"
+import { paging } from "./paging.ts"
 import { int8s } from "./parameters.ts"
 
 interface Row {
@@ -96,19 +97,19 @@ export const reading = (sql: PgClient, schema: string): Pick<Store["Service"], "
 
   const show = (id: JobId) => Effect.map(viewsIn(slotOf(id), [numberOf(id)]), ([view]) => Option.fromUndefinedOr(view))
 
+  const pageOf = paging(schema)
   const page = Effect.fnUntraced(function* (options: PageOptions) {
+    const { after, limit, place, queue } = options
     const found = yield* sql.unsafe<{ readonly job: bigint; readonly slot: number }>(
-      `SELECT job, slot FROM (${pageOf[options.place](schema)}) AS standing
-       WHERE ($1::text IS NULL OR queue = $1) AND ($2::bigint IS NULL OR job < $2)
-       ORDER BY job DESC LIMIT $3`,
-      [options.queue ?? null, options.after === undefined ? null : numberOf(options.after), options.limit]
+      pageOf[place](queue !== undefined),
+      [after === undefined ? endless : numberOf(after), limit, ...(queue === undefined ? [] : [queue])]
     )
     const homes = new Map<number, Array<bigint>>()
     for (const { job, slot } of found) homes.set(Math.abs(slot), [...(homes.get(Math.abs(slot)) ?? []), job])
     const views = yield* Effect.forEach(homes, ([slot, numbers]) => viewsIn(slot, numbers))
     return views
       .flat()
-      .filter((view) => view.place === options.place)
+      .filter((view) => view.place === place)
       .toSorted((a, b) => Number(numberOf(b.id) - numberOf(a.id)))
   })
 
@@ -123,28 +124,7 @@ export const reading = (sql: PgClient, schema: string): Pick<Store["Service"], "
   }
 }
 
-const ended = (final: string) => (schema: string) =>
-  `
-  SELECT done.job, done.slot, coalesce(done.queue, body.queue) AS queue FROM ${schema}.attempt_end AS done
-  JOIN ${schema}.job AS body ON body.id = done.job AND body.slot = done.slot WHERE done.final = '${final}'`
-
-const pageOf: Readonly<Record<Place, (schema: string) => string>> = {
-  scheduled: (schema) => `SELECT job, slot, queue FROM ${schema}.timed`,
-  waiting: (schema) => `SELECT job, slot, queue FROM ${schema}.wait`,
-  dead: (schema) => `SELECT job, slot, queue FROM ${schema}.dead`,
-  ready: (schema) => `
-    SELECT job, slot, queue FROM ${schema}.ticket CROSS JOIN unnest(jobs) AS run
-    CROSS JOIN generate_series(lower(run), upper(run) - 1) AS job`,
-  running: (schema) => `
-    SELECT held.job, slot, queue FROM ${schema}.lease CROSS JOIN unnest(jobs) AS run
-    CROSS JOIN generate_series(lower(run), upper(run) - 1) AS held (job)
-    WHERE NOT EXISTS (
-      SELECT FROM ${schema}.attempt_end AS done
-      WHERE done.job = held.job AND done.attempt = lease.attempt AND done.slot = lease.slot
-    )`,
-  completed: ended("completed"),
-  cancelled: ended("cancelled")
-}
+const endless = 2n ** 63n - 1n
 
 const decode = (slot: number, row: Row): JobView => ({
   id: makeId(slot, row.id),

@@ -10,8 +10,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { makeId, numberOf } from "../../../src/domain/Job.ts"
 import { layerPostgres } from "../../../src/store/postgres/index.ts"
 import { shelves } from "../../../src/store/postgres/migrations/jobs/tables.ts"
+import { walking } from "../../../src/store/postgres/walking.ts"
 import { type Claimed, Store } from "../../../src/store/Store.ts"
 import { eventually } from "../../support/eventually.ts"
 import { TestDatabase } from "../../support/TestDatabase.ts"
@@ -41,8 +43,14 @@ const session = Effect.fnUntraced(function* (database: TestDatabase["Service"]) 
   const built = yield* Layer.build(layerPostgres().pipe(Layer.provide(Layer.succeed(PgClient, sql))))
   const store = Context.get(built, Store)
   const worker = yield* store.register("worker")
+  const walk = walking(sql, "lanekeeper")
   return {
     store,
+    /** From this ticket on, where fresh jobs of the usual priority stand. */
+    walk: (from: bigint) => {
+      const turn = { key: "", queue: "queue 0", kind: "mail", turn: 11, from, mark: from }
+      return walk({ queues: [turn.queue], kinds: [turn.kind], whole: false, turns: [turn] })
+    },
     worker,
     claim: (limit: number, queue = "queue 0") => store.claim({ worker, kinds: ["mail"], queues: [{ queue, limit }] }),
     finish: (jobs: ReadonlyArray<Claimed>) =>
@@ -167,6 +175,35 @@ layer(Filled.layer, { excludeTestServices: true, timeout: "60 seconds" })(
       })
     )
 
+    it.effect("read a page of what is ready or over without the rest", () =>
+      Effect.gen(function* () {
+        const { early, open } = yield* Filled
+        const call = Array.from({ length: 8_000 }, () => job({ queue: "bulk pages" }))
+        const bulk = yield* early.store.enqueue(call)
+        const numbers = (from: number, step: number) =>
+          Array.from({ length: 100 }, (_, index) => BigInt(from - step * index))
+        const last = finished + ready - 1
+        const middle = last - 100_001
+        for (const session of [early, yield* open]) {
+          for (const [options, expected] of [
+            [{ place: "ready" }, bulk.slice(-100).toReversed().map(numberOf)],
+            [{ place: "ready", queue: "queue 1" }, numbers(last, 2)],
+            [{ place: "ready", after: makeId(12, BigInt(middle)) }, numbers(middle - 1, 1)],
+            [{ place: "ready", queue: "queue 1", after: makeId(12, BigInt(middle)) }, numbers(middle - 1, 2)],
+            [{ place: "completed", after: makeId(6, 500_000n) }, numbers(499_999, 1)],
+            [{ place: "completed", queue: "post", after: makeId(6, 500_000n) }, numbers(499_999, 1)]
+          ] as const) {
+            const { buffers, result } = yield* session.cost(session.store.page({ ...options, limit: 100 }))
+            assert.deepStrictEqual(
+              result.map(({ id }) => numberOf(id)),
+              expected
+            )
+            assert.isAtMost(buffers, 4_000)
+          }
+        }
+      })
+    )
+
     it.effect("read no more under a pinned snapshot, however much was consumed under it [LK-D1]", () =>
       Effect.gen(function* () {
         const { database, early, open } = yield* Filled
@@ -185,6 +222,15 @@ layer(Filled.layer, { excludeTestServices: true, timeout: "60 seconds" })(
           // To look at each of what was consumed costs half as much again, and far more time than that.
           assert.isAtMost(costs.claimed.buffers, 1.2 * before)
         }
+
+        // So does a walk from what is settled, where a whole one reads all that was consumed.
+        const whole = yield* late.cost(late.walk(0n))
+        assert.isAtLeast(whole.visited, consumed)
+        const [{ ticket } = assert.fail("there is nothing left")] = whole.result.found
+        const settled = yield* late.cost(late.walk(ticket))
+        assert.deepStrictEqual(settled.result.found, whole.result.found)
+        assert.isAtMost(settled.visited, 10)
+        assert.isAtMost(settled.buffers, 50)
         yield* report.query("COMMIT")
       })
     )
