@@ -6,10 +6,10 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { hostname } from "node:os"
 import { dispatch, type Liveness } from "./dispatch/dispatch.ts"
 import { type DispatcherOptions, settle } from "./dispatch/Settings.ts"
 import { type Handlers, provided } from "./Handlers.ts"
+import { processName } from "./processName.ts"
 import type { Store } from "./store/Store.ts"
 import type { StoreConnections } from "./StoreConnections.ts"
 import type { Wakeup } from "./Wakeup.ts"
@@ -29,7 +29,7 @@ export class Dispatcher extends Context.Service<
 export const MaintenanceOnly = Layer.succeed(Dispatcher, Dispatcher.of({ run: Deferred.await }))
 
 const make = Effect.fnUntraced(function* (options: DispatcherOptions & Liveness) {
-  const settings = yield* settle(options, yield* provided, `${hostname()} ${process.pid}`)
+  const settings = yield* settle(options, yield* provided, processName)
   const context = yield* Effect.context<Handlers | Store | StoreConnections | Wakeup>()
   return Dispatcher.of({
     run: (stopping) => Effect.provideContext(dispatch(settings, options, stopping), context)

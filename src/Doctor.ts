@@ -12,6 +12,7 @@ import { channels } from "./doctor/channels.ts"
 import { fine, type Finding, wrong } from "./doctor/Finding.ts"
 import { server } from "./doctor/server.ts"
 import { type KnownLane, work } from "./doctor/work.ts"
+import * as Settings from "./Settings.ts"
 import { rootMessage } from "./store/postgres/DatabaseError.ts"
 import { gather } from "./store/postgres/facts.ts"
 import { storeOn } from "./store/postgres/index.ts"
@@ -48,7 +49,7 @@ const examineAll = Effect.fnUntraced(function* (sql: PgClient, schema: SchemaNam
   const facts = yield* gather(sql, schema, Duration.fromInputUnsafe(options.longerThan ?? "1 minute"))
   const after = yield* Clock.currentTimeMillis
   const store = yield* storeOn(sql, schema)
-  const staleAfter = Duration.fromInputUnsafe(options.staleAfter ?? "30 seconds")
+  const staleAfter = Duration.fromInputUnsafe(options.staleAfter ?? Settings.staleAfter.fallback.value)
   return [
     ...server(facts, { now: (before + after) / 2, spread: after - before }),
     ...(yield* channels(sql, { ...options, channel: `${schema}_doctor_${crypto.randomUUID().slice(0, 8)}` })),

@@ -6,7 +6,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { jittered } from "./jitter.ts"
-import { defaultHolder } from "./leadership/campaign.ts"
+import { processName } from "./processName.ts"
 import type { About, Store, WorkerId } from "./store/Store.ts"
 import { version } from "./version.ts"
 
@@ -14,7 +14,7 @@ import { version } from "./version.ts"
 export const describe = (role: About["role"], lanes: ReadonlyArray<{ readonly name: string }>): About => ({
   role,
   version,
-  holder: defaultHolder,
+  holder: processName,
   lanes: lanes.map(({ name }) => name)
 })
 

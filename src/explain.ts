@@ -4,8 +4,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { JobId } from "./domain/Job.ts"
-import { isMaintained, isStopped, lastRun } from "./maintained.ts"
+import { isAlive, isMaintained, isStopped, lastRun } from "./maintained.ts"
 import { JobNotFound } from "./Result.ts"
+import * as Settings from "./Settings.ts"
 import { type JobView, type LaneRun, Store, type WorkerRow } from "./store/Store.ts"
 import { counted, messageOf, rounded } from "./texts.ts"
 
@@ -40,7 +41,7 @@ interface Seen {
 
 export const explain = Effect.fn("explain")(function* (id: JobId, options: ExplainOptions = {}) {
   const store = yield* Store
-  const staleAfter = Duration.fromInputUnsafe(options.staleAfter ?? "30 seconds")
+  const staleAfter = Duration.fromInputUnsafe(options.staleAfter ?? Settings.staleAfter.fallback.value)
   const job = yield* store.show(id)
   if (Option.isNone(job)) return yield* new JobNotFound({ id })
   const workers = yield* store.workers
@@ -48,7 +49,7 @@ export const explain = Effect.fn("explain")(function* (id: JobId, options: Expla
     job: job.value,
     paused: yield* store.pausedQueues,
     workers,
-    alive: workers.filter((row) => !row.declaredDead && Duration.isLessThanOrEqualTo(row.beatAge, staleAfter)),
+    alive: workers.filter((row) => isAlive(row, staleAfter)),
     runs: yield* store.laneRuns,
     staleAfter
   }
@@ -145,8 +146,7 @@ const running = (seen: Seen): ReadonlyArray<Reason> => {
   const { job, staleAfter, workers } = seen
   const worker = workers.find(({ id }) => Option.contains(job.worker, id))
   if (worker === undefined) return [reason(`It is running, in attempt ${job.attempt}`)]
-  const silent = Duration.isGreaterThan(worker.beatAge, staleAfter) || worker.declaredDead
-  if (!silent) return [reason(`It is running on ${worker.name}, in attempt ${job.attempt}`)]
+  if (isAlive(worker, staleAfter)) return [reason(`It is running on ${worker.name}, in attempt ${job.attempt}`)]
   return [
     reason(
       `${worker.name}, which runs it, has been silent for ${rounded(worker.beatAge)}`,

@@ -1,7 +1,11 @@
-/** Tells from the last run of each lane, wherever it was, whether anybody maintains: readers need no process to ask. */
+/** Tells from what the store keeps whether anybody maintains, and who works: readers need no process to ask. */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
-import type { LaneRun, Leader } from "./store/Store.ts"
+import type { LaneRun, Leader, WorkerRow } from "./store/Store.ts"
+
+/** A worker that beats: it was not declared dead, and has not been silent for longer than it may. */
+export const isAlive = ({ beatAge, declaredDead }: WorkerRow, staleAfter: Duration.Duration): boolean =>
+  !declaredDead && Duration.isLessThanOrEqualTo(beatAge, staleAfter)
 
 /** Runs are kept every 5 seconds, and a follower leads within 10: longer than both, there is nobody. */
 export const unattendedAfter = Duration.seconds(30)

@@ -1,4 +1,5 @@
 /** Says numbers, times and errors for people. */
+import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 
@@ -24,6 +25,12 @@ export const until = (time: DateTime.Utc) => {
 
 export const counted = (count: number, one: string, many = `${one}s`) =>
   `${count.toLocaleString("en")} ${count === 1 ? one : many}`
+
+/** Of what an application's own code failed with, whatever that is. */
+export const reasonOf = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  return error instanceof Error ? error.message : typeof error === "string" ? error : Cause.pretty(cause)
+}
 
 /** Of an error as it is stored. */
 export const messageOf = (error: unknown): string | null => {

@@ -1,9 +1,10 @@
 /** The flags and arguments that several commands take. */
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"
 import { parseId, places } from "../domain/Job.ts"
-import { schema } from "../Settings.ts"
+import { duration, schema } from "../Settings.ts"
 
 export const schemaFlag = Flag.String("schema").pipe(
   Flag.withDescription(`The PostgreSQL schema; else ${schema.variable}, else ${schema.fallback.shown}`),
@@ -36,6 +37,16 @@ export const countFlag = (name: string, meaning: string, most: number, fallback:
       () => `a whole number from 1 to ${most}`
     ),
     Flag.withDefault(fallback)
+  )
+
+export const durationFlag = (name: string, meaning: string, example: string) =>
+  Flag.String(name).pipe(
+    Flag.withDescription(`${meaning}, such as "${example}"`),
+    Flag.filterMap(
+      (text) => Result.getSuccess(duration(text)),
+      () => `a length of time, such as "${example}"`
+    ),
+    Flag.optional
   )
 
 export const limitFlag = countFlag("limit", "How many at most", 1_000, 20)

@@ -2,7 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { isMaintained, isStopped, isYoung, lastRun } from "../maintained.ts"
+import { isAlive, isMaintained, isStopped, isYoung, lastRun } from "../maintained.ts"
 import { type LaneRun, type Leader, type Overdue, Store, type WorkerRow } from "../store/Store.ts"
 import type { Findings, PieceState } from "../store/Upkeep.ts"
 import { counted, rounded } from "../texts.ts"
@@ -28,9 +28,7 @@ export const work = Effect.fnUntraced(function* (options: WorkOptions) {
   const runs = yield* store.laneRuns
   const leader = yield* store.leader
   const workers = yield* store.workers
-  const alive = workers.filter(
-    (row) => !row.declaredDead && Duration.isLessThanOrEqualTo(row.beatAge, options.staleAfter)
-  )
+  const alive = workers.filter((row) => isAlive(row, options.staleAfter))
   const paused = yield* store.pausedQueues
   const queues = yield* store.readyQueues
   return [

@@ -90,6 +90,14 @@ const longestBackoff = Duration.seconds(30)
 export const counted = (rows: Readonly<Record<string, number>>): Batch["rows"] =>
   Object.fromEntries(Object.entries(rows).filter(([, count]) => count > 0))
 
+/** All of it together, outcome by outcome. */
+export const added = (all: ReadonlyArray<Batch["rows"]>): Batch["rows"] => {
+  const sum: Record<string, number> = {}
+  for (const rows of all)
+    for (const [outcome, count] of Object.entries(rows)) sum[outcome] = (sum[outcome] ?? 0) + count
+  return sum
+}
+
 /** What a move of many jobs reports. */
 export const moved = ({ cancelled, dead, queues, ready, scheduled }: Moved, isFull: (total: number) => boolean) => {
   const rows = counted({ ready, scheduled, dead, cancelled })
@@ -104,15 +112,11 @@ export const runOnce = Effect.fn("Lane.runOnce")(function* (lane: Lane, stopping
   const wakeup = yield* Wakeup
   const started = yield* Clock.currentTimeMillis
   const elapsed = Effect.map(Clock.currentTimeMillis, (now) => Duration.millis(now - started))
-  const rows: Record<string, number> = {}
-  const wake = new Set<string>()
-  let batches = 0
-
-  const add = (batch: Batch) => {
-    batches++
-    for (const [outcome, count] of Object.entries(batch.rows)) rows[outcome] = (rows[outcome] ?? 0) + count
-    for (const queue of batch.wake ?? []) wake.add(queue)
-  }
+  const batches: Array<Batch> = []
+  const wake = Effect.suspend(() => {
+    const queues = new Set(batches.flatMap((batch) => batch.wake ?? []))
+    return queues.size === 0 ? Effect.void : wakeup.poke(queues)
+  })
   const goesOn = ({ full }: Batch) =>
     !full || (stopping !== undefined && Deferred.isDoneUnsafe(stopping))
       ? Effect.succeed(false)
@@ -120,16 +124,16 @@ export const runOnce = Effect.fn("Lane.runOnce")(function* (lane: Lane, stopping
 
   const exit = yield* Effect.suspend(() => lane.body(lane.batch)).pipe(
     Effect.timeoutOrElse({ duration: hang, orElse: () => Effect.fail(new LaneHung({ lane: lane.name })) }),
-    Effect.tap((batch) => Effect.sync(() => add(batch))),
+    Effect.tap((batch) => Effect.sync(() => batches.push(batch))),
     Effect.repeat({ while: goesOn }),
-    Effect.ensuring(Effect.suspend(() => (wake.size === 0 ? Effect.void : wakeup.poke(wake)))),
+    Effect.ensuring(wake),
     Effect.exit
   )
   if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
   return {
     lane: lane.name,
-    rows,
-    batches,
+    rows: added(batches.map(({ rows }) => rows)),
+    batches: batches.length,
     took: yield* elapsed,
     drained: Exit.isSuccess(exit) && !exit.value.full,
     error: Exit.isSuccess(exit) ? null : reasonOf(exit.cause)

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { type Batch, type Lane, SuppliedFailed } from "./Lane.ts"
+import { reasonOf } from "../texts.ts"
 
 const nothing: Batch = { rows: {}, full: false }
 
@@ -14,12 +15,7 @@ export const running = (hook: Effect.Effect<unknown, unknown>): Lane["body"] =>
     const fiber = yield* Effect.forkChild(Effect.suspend(() => hook))
     const exit = yield* Effect.onInterrupt(Fiber.await(fiber), () => Fiber.interrupt(fiber))
     if (Exit.isSuccess(exit)) return nothing
-    const error = Cause.squash(exit.cause)
-    const reason = Cause.hasInterruptsOnly(exit.cause)
-      ? "it was interrupted"
-      : error instanceof Error
-        ? error.message
-        : String(error)
+    const reason = Cause.hasInterruptsOnly(exit.cause) ? "it was interrupted" : reasonOf(exit.cause)
     return yield* new SuppliedFailed({ what: "The hook", reason })
   })
 

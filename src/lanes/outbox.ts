@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import type { Event } from "../domain/Event.ts"
 import { Sink } from "../Events.ts"
 import { Store } from "../store/Store.ts"
+import { reasonOf } from "../texts.ts"
 import { counted, type Lane, SuppliedFailed } from "./Lane.ts"
 
 const tend = Effect.fnUntraced(function* (limit: number) {
@@ -43,7 +44,7 @@ const offer = Effect.fnUntraced(function* (
     Effect.suspend(() => deliver(some)).pipe(
       Effect.matchCauseEffect({
         onSuccess: () => Effect.undefined,
-        onFailure: (cause) => (Cause.hasInterruptsOnly(cause) ? Effect.interrupt : Effect.succeed(rootMessageOf(cause)))
+        onFailure: (cause) => (Cause.hasInterruptsOnly(cause) ? Effect.interrupt : Effect.succeed(reasonOf(cause)))
       })
     )
   const delivered: Array<Event> = []
@@ -68,11 +69,6 @@ const offer = Effect.fnUntraced(function* (
   }
   return { delivered, refused, untried, fault }
 })
-
-const rootMessageOf = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause)
-  return error instanceof Error ? error.message : typeof error === "string" ? error : Cause.pretty(cause)
-}
 
 export const outbox: Lane = {
   name: "outbox",

@@ -6,7 +6,7 @@ import { rootMessage } from "../store/postgres/DatabaseError.ts"
 import { Store, UnderTerm } from "../store/Store.ts"
 import { Wakeup } from "../Wakeup.ts"
 import { recovery } from "./index.ts"
-import { type Lane, runOnce } from "./Lane.ts"
+import { added, type Lane, type Report, runOnce } from "./Lane.ts"
 import { reconcile } from "./reconcile.ts"
 
 /** A step of it failed. It can be tried again: what was moved is moved. */
@@ -30,15 +30,13 @@ const glance = Effect.gen(function* () {
 })
 
 const drain = Effect.fnUntraced(function* (lane: Lane) {
-  const rows: Record<string, number> = {}
-  let drained = false
-  while (!drained) {
+  let rows: Report["rows"] = {}
+  while (true) {
     const report = yield* runOnce(lane)
     if (report.error !== null) return yield* new RecoveryFailed({ step: lane.name, reason: report.error })
-    for (const [outcome, count] of Object.entries(report.rows)) rows[outcome] = (rows[outcome] ?? 0) + count
-    ;({ drained } = report)
+    rows = added([rows, report.rows])
+    if (report.drained) return rows
   }
-  return rows
 })
 
 /** Whoever could have woken them for what they hold may be gone. */

@@ -2,7 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { Store } from "../store/Store.ts"
-import { type Batch, type Lane, moved, totalOf } from "./Lane.ts"
+import { added, type Batch, type Lane, moved, totalOf } from "./Lane.ts"
 import { Rescue } from "./Rescue.ts"
 
 const body = Effect.fnUntraced(function* (limit: number) {
@@ -27,10 +27,7 @@ const body = Effect.fnUntraced(function* (limit: number) {
 })
 
 const together = (batches: ReadonlyArray<Batch>): Batch => {
-  const rows: Record<string, number> = {}
-  for (const batch of batches) {
-    for (const [outcome, jobs] of Object.entries(batch.rows)) rows[outcome] = (rows[outcome] ?? 0) + jobs
-  }
+  const rows = added(batches.map((batch) => batch.rows))
   return { rows, full: totalOf(rows) > 0, wake: batches.flatMap(({ wake }) => wake ?? []) }
 }
 

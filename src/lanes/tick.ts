@@ -6,6 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Settings from "../Settings.ts"
 import { Store } from "../store/Store.ts"
 import { configure, type LaneOptions } from "./Configured.ts"
 import { classes, isItsHour, type Report, runOnce, totalOf } from "./Lane.ts"
@@ -42,7 +43,7 @@ export const tick = Effect.fn("tick")(function* (options: TickOptions = {}) {
   if (unknown !== undefined) return yield* new UnknownLane({ lane: unknown, lanes: known })
 
   const store = yield* Store
-  const budget = Duration.fromInputUnsafe(options.budget ?? "30 seconds")
+  const budget = Duration.fromInputUnsafe(options.budget ?? Settings.tickBudget.fallback.value)
   const started = yield* Clock.currentTimeMillis
   const last = new Map((yield* store.laneRuns).map((run) => [run.lane, run] as const))
   const isDue = (name: string, interval: Duration.Duration) => {

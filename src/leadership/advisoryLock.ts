@@ -12,13 +12,14 @@ import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
 import { jittered } from "../jitter.ts"
+import { processName } from "../processName.ts"
 import { closingInTime } from "../silence.ts"
 import { applicationName } from "../Role.ts"
 import { rootMessage } from "../store/postgres/DatabaseError.ts"
 import { endTerm, leadLock, nextTerm } from "../store/postgres/leading.ts"
 import { leaderChannel, quoted, schemaName } from "../store/postgres/SchemaName.ts"
 import type { Term } from "../store/Store.ts"
-import { campaigning, defaultHolder, type Held, LeadershipLost, retryAfter } from "./campaign.ts"
+import { campaigning, type Held, LeadershipLost, retryAfter } from "./campaign.ts"
 
 export interface AdvisoryLockOptions {
   /** Defaults to `lanekeeper`. */
@@ -49,7 +50,7 @@ const within =
 
 export const byAdvisoryLock = Effect.fnUntraced(function* (options: AdvisoryLockOptions) {
   const { config } = yield* PgClient
-  const { directUrl = config.url, holder = defaultHolder } = options
+  const { directUrl = config.url, holder = processName } = options
   const schema = yield* schemaName(options.schema)
   const channel = leaderChannel(schema)
   const key = leadLock(quoted(schema))

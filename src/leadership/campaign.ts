@@ -7,7 +7,6 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import type * as Scope from "effect/Scope"
-import { hostname } from "node:os"
 import { jittered } from "../jitter.ts"
 import { type Term, UnderTerm } from "../store/Store.ts"
 
@@ -28,9 +27,6 @@ export interface Held {
 
 /** How long a follower waits before it asks again, give or take a tenth. */
 export const retryAfter = Duration.millis(500)
-
-/** Visible as the leader's name to everybody. */
-export const defaultHolder = `${hostname()}:${process.pid}`
 
 /** `take` waits until a term is held. It lets go of it when its scope closes. */
 export const campaigning = Effect.fnUntraced(function* (take: Effect.Effect<Held, LeadershipLost, Scope.Scope>) {

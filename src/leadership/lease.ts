@@ -7,8 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { jittered } from "../jitter.ts"
+import { processName } from "../processName.ts"
 import { Store } from "../store/Store.ts"
-import { campaigning, defaultHolder, type Held, LeadershipLost, retryAfter } from "./campaign.ts"
+import { campaigning, type Held, LeadershipLost, retryAfter } from "./campaign.ts"
 
 export interface LeaseOptions {
   /** How long the lead lasts without being renewed. Defaults to 5 seconds; it is renewed five times in that time. */
@@ -19,7 +20,7 @@ export interface LeaseOptions {
 
 export const byLease = Effect.fnUntraced(function* (options: LeaseOptions) {
   const store = yield* Store
-  const { holder = defaultHolder } = options
+  const { holder = processName } = options
   const lease = Duration.fromInputUnsafe(options.timeToLive ?? "5 seconds")
   const fifth = Duration.times(lease, 1 / 5)
 

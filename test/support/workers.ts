@@ -79,7 +79,7 @@ export const ends = Effect.gen(function* () {
 
 export const workerOf = Effect.fnUntraced(function* ({ pid }: Running) {
   const { workers } = yield* Store
-  const row = (yield* workers).findLast(({ name }) => name.endsWith(` ${pid}`))
+  const row = (yield* workers).findLast(({ name }) => name.endsWith(`:${pid}`))
   return row ?? assert.fail(`no worker ${pid}`)
 })
 

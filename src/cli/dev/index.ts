@@ -4,10 +4,8 @@ import * as Console from "effect/Console"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
-import * as Settings from "../../Settings.ts"
 import { serving } from "../ending.ts"
-import { jsonFlag, schemaFlag } from "../flags.ts"
+import { durationFlag, jsonFlag, schemaFlag } from "../flags.ts"
 
 export const dev = Command.make(
   "dev",
@@ -16,14 +14,7 @@ export const dev = Command.make(
       Flag.withDescription("The module with your handlers, instead of the demonstration"),
       Flag.optional
     ),
-    for: Flag.String("for").pipe(
-      Flag.withDescription('How long, such as "20s"; until Ctrl-C without it'),
-      Flag.filterMap(
-        (text) => Result.getSuccess(Settings.duration(text)),
-        () => 'a length of time, such as "20s"'
-      ),
-      Flag.optional
-    ),
+    for: durationFlag("for", "How long; until Ctrl-C without it", "20s"),
     schema: schemaFlag,
     json: jsonFlag
   },

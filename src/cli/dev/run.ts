@@ -80,8 +80,7 @@ const perform = Effect.fnUntraced(function* (performance: Performance) {
   const sql = yield* PgClient.PgClient
   const began = yield* Clock.currentTimeMillis
   const members: Array<Member> = []
-  // A leader is `host:pid` and a worker `host pid`.
-  const naming: Naming = (name) => members.find(({ pid }) => name.split(/[: ]/).at(-1) === `${pid}`)?.name ?? name
+  const naming: Naming = (name) => members.find(({ pid }) => name.endsWith(`:${pid}`))?.name ?? name
   const env = {
     DATABASE_URL: Redacted.value(url),
     LANEKEEPER_SCHEMA: schema,

@@ -40,7 +40,7 @@ export const kill = Effect.fnUntraced(function* ({ replace, say, staleAfter, vic
   const store = yield* Store
   yield* Effect.sleep(killAfter)
   const held = yield* Effect.gen(function* () {
-    const own = (yield* store.workers).find(({ name }) => name.endsWith(` ${victim.pid}`))
+    const own = (yield* store.workers).find(({ name }) => name.endsWith(`:${victim.pid}`))
     const running = yield* store.page({ place: "running", limit: 100 })
     return { id: own?.id, jobs: running.filter(({ worker }) => worker._tag === "Some" && worker.value === own?.id) }
   }).pipe(Effect.repeat({ until: ({ jobs }) => jobs.length > 0, schedule: Schedule.spaced("100 millis") }))

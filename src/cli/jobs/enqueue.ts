@@ -4,13 +4,11 @@ import * as Flag from "effect/cli/Flag"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { InvalidPayload } from "../../EnqueueError.ts"
 import { isText, textRule } from "../../EnqueueOptions.ts"
-import { duration } from "../../Setting.ts"
 import { type Loaded, loadKind } from "../app.ts"
-import { jsonFlag, schemaFlag } from "../flags.ts"
+import { durationFlag, jsonFlag, schemaFlag } from "../flags.ts"
 import type { Enqueued } from "../shapes.ts"
 import { withStore } from "../store.ts"
 
@@ -46,14 +44,7 @@ export const enqueue = Command.make(
       Flag.withDescription("0 runs first, 9 last; the kind's, or 5, without it"),
       Flag.optional
     ),
-    delay: Flag.String("delay").pipe(
-      Flag.withDescription('How long from now, such as "5 minutes"'),
-      Flag.filterMap(
-        (text) => Result.getSuccess(duration(text)),
-        () => 'a length of time, such as "5 minutes"'
-      ),
-      Flag.optional
-    ),
+    delay: durationFlag("delay", "How long from now", "5 minutes"),
     unique: Flag.String("unique").pipe(Flag.withDescription("A key that lets no second job in"), Flag.optional),
     maxAttempts: Flag.Int("max-attempts").pipe(Flag.withDescription("How often it is tried"), Flag.optional),
     tag: Flag.String("tag").pipe(Flag.withDescription("Travels with the job; can be repeated"), Flag.atLeast(0)),
