@@ -12,7 +12,8 @@ export default defineConfig({
     globalSetup: "test/support/globalSetup.ts",
     reporters: ["default", "./test/support/TallyReporter.ts"],
     allowOnly: false,
-    maxWorkers: Math.max(2, availableParallelism() - 1), // the tests wait for other processes more than they compute
+    maxWorkers: Math.max(3, availableParallelism() - 1), // the tests wait for other processes more than they compute
+    isolate: false, // no test changes what others import: what they share is loaded once per worker, not once per file
     testTimeout: 30_000, // two cores, shared with servers and child processes: a hang, not a slow test
     hookTimeout: 30_000
   }

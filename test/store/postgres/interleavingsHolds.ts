@@ -119,16 +119,18 @@ const looks = (slot: number) => [
   `CREATE FUNCTION hold.waiting(pids int[], others int[]) RETURNS TABLE (pid int, label text) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
-  FOR look IN 1 .. 30 LOOP
+  FOR look IN 1 .. 300 LOOP
+    EXIT WHEN NOT EXISTS (SELECT FROM unnest(pids) AS side WHERE pg_blocking_pids(side) = '{}');
+    CONTINUE WHEN look % 15 <> 0;
     PERFORM pg_stat_clear_snapshot();
-    EXIT WHEN (SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND pid = ANY (pids)) = cardinality(pids)
-      OR EXISTS (SELECT FROM unnest(pids) AS side WHERE (SELECT state FROM pg_stat_get_activity(side)) <> 'active');
+    EXIT WHEN EXISTS (SELECT FROM unnest(pids) AS side WHERE (SELECT state FROM pg_stat_get_activity(side)) <> 'active');
   END LOOP;
-  RETURN QUERY SELECT DISTINCT ON (pid) pid,
-    CASE WHEN locktype = 'advisory' THEN (SELECT application_name FROM pg_stat_get_activity(pid)) END
-  FROM pg_locks WHERE NOT granted AND pid = ANY (pids)
+  PERFORM pg_stat_clear_snapshot();
+  RETURN QUERY SELECT side,
+    CASE WHEN pg_backend_pid() = ANY (blocking) THEN (SELECT application_name FROM pg_stat_get_activity(side)) END
+  FROM (SELECT side, pg_blocking_pids(side) AS blocking FROM unnest(pids) AS side OFFSET 0) AS looked
     -- Whoever waits for somebody else, a vacuum for instance, will go on by itself.
-    AND pg_blocking_pids(pid) && (others || pg_backend_pid());
+  WHERE blocking && (others || pg_backend_pid());
 END
 $$`,
   ...["job", "attempt_end"].map(
