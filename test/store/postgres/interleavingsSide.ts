@@ -31,8 +31,9 @@ export type Side = Effect.Success<ReturnType<typeof makeSide>>
 
 const letters = ["a", "b", "c"]
 
-/** A statement that does nothing but call a function, which has its own stops. */
-const stopsInside = /^\s*(SELECT [\w*, ]+ FROM \S+\.(claim|end_attempts|enqueue_many)\(|WITH taken AS)/
+/** A statement that does nothing but call a function, which has its own stops before it looks at anything. */
+const stopsInside =
+  /^\s*(SELECT [\w*, ]+ FROM \S+\.(claim|end_attempts|enqueue_many)\(|SELECT \S+\.rewrite\(|WITH taken AS)/
 
 export const anotherClient = (database: TestDatabase["Service"]) =>
   Effect.map(database.client({ maxConnections: 1 }), (client) =>
