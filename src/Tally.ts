@@ -1,4 +1,4 @@
-/** Counts what a batch holds, with one update for all that say the same: a batch has few kinds. */
+/** Counts what a batch holds, with one update for each run of those that say the same: most of a batch do. */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 
@@ -17,20 +17,19 @@ export class Tally {
     all: ReadonlyArray<One>,
     valuesOf: (one: One, index: number) => ReadonlyArray<string>
   ): Effect.Effect<void> {
-    const counts = new Map<string, number>()
-    for (const [index, one] of all.entries()) {
-      const key = valuesOf(one, index).join("\0") // names have no NUL
-      counts.set(key, (counts.get(key) ?? 0) + 1)
-    }
     return Effect.map(Effect.context<never>(), (context) => {
-      for (const [key, count] of counts) this.of(key).updateUnsafe(count, context)
+      for (let from = 0, to = 0; from < all.length; from = to) {
+        const values = valuesOf(all[from]!, from)
+        for (to = from + 1; to < all.length && areSame(valuesOf(all[to]!, to), values);) to++
+        this.of(values).updateUnsafe(to - from, context)
+      }
     })
   }
 
-  private of(key: string): Metric.Counter<number> {
+  private of(values: ReadonlyArray<string>): Metric.Counter<number> {
+    const key = values.join("\0") // names have no NUL
     const known = this.series.get(key)
     if (known !== undefined) return known
-    const values = key.split("\0")
     const made = Metric.withAttributes(
       this.counter,
       Object.fromEntries(this.labels.map((label, index) => [label, values[index]!]))
@@ -39,3 +38,6 @@ export class Tally {
     return made
   }
 }
+
+const areSame = (values: ReadonlyArray<string>, others: ReadonlyArray<string>) =>
+  values.every((value, index) => value === others[index])

@@ -1,4 +1,5 @@
 /** What a handler is given. One is made for every job, and most look at none of it: what costs is made when asked for. */
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type { Attempt } from "../Attempt.ts"
 import type { Details } from "../domain/Details.ts"
@@ -16,7 +17,6 @@ export class AttemptOf implements Attempt<unknown> {
   readonly attempt
   readonly failures
   readonly crashes
-  readonly enqueuedAt
   readonly key
   readonly tags
   readonly metadata
@@ -34,7 +34,6 @@ export class AttemptOf implements Attempt<unknown> {
     this.attempt = claimed.attempt
     this.failures = claimed.failures
     this.crashes = claimed.crashes
-    this.enqueuedAt = claimed.enqueuedAt
     this.key = details.key
     this.tags = details.tags ?? []
     this.metadata = details.metadata ?? {}
@@ -42,6 +41,10 @@ export class AttemptOf implements Attempt<unknown> {
     this.#handler = handler
     this.#claimed = claimed
     this.#reach = reach
+  }
+
+  get enqueuedAt() {
+    return DateTime.makeUnsafe(this.#claimed.enqueuedAt)
   }
 
   get complete(): Attempt<unknown>["complete"] {

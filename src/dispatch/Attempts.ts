@@ -12,11 +12,11 @@ import type { Ending } from "../domain/Attempt.ts"
 import type { JobId } from "../domain/Job.ts"
 import type { Handler } from "../Handlers.ts"
 import type { Publish } from "../JobEvents.ts"
-import type { AttemptEnd, Claimed, LeaseId, NewNote, Store, WorkerId } from "../store/Store.ts"
+import type { Claimed, LeaseId, NewNote, Store, WorkerId } from "../store/Store.ts"
 import type { Outcome } from "./Outcomes.ts"
 import type { Memory } from "./remembering.ts"
 import { endingOf } from "./endings.ts"
-import { type Reach, runAttempt } from "./runAttempt.ts"
+import { contextOf, type Reach, runAttempt } from "./runAttempt.ts"
 
 /**
  * `released`: the worker gives it back; where somebody wants the job cancelled, the store then cancels it. `lost`: it is
@@ -26,16 +26,18 @@ type Interruption = "released" | "lost"
 
 /** One for every job: it is small, and what few handlers ask for is made when they do. */
 class Running implements Reach {
+  readonly handler: Handler
   readonly claimed: Claimed
-  /** On a clock that nobody sets. */
-  readonly startedAt: number
+  /** In nanoseconds, on a clock that nobody sets. */
+  readonly startedAt: bigint
   /** The handler has completed the job in its own transaction, and that has committed. */
   completed = false
   fiber: Fiber.Fiber<Ending> | undefined = undefined
   interrupted: Interruption | undefined = undefined
   private readonly own: Own
 
-  constructor(claimed: Claimed, startedAt: number, own: Own) {
+  constructor(handler: Handler, claimed: Claimed, startedAt: bigint, own: Own) {
+    this.handler = handler
     this.claimed = claimed
     this.startedAt = startedAt
     this.own = own
@@ -79,9 +81,8 @@ export interface AttemptsOptions {
 }
 
 export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
-  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  const context = yield* Effect.context<never>()
   const clock = yield* Clock.Clock
-  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   const stopping = Deferred.makeUnsafe<void>()
   const running = new Set<Running>()
   const none = Latch.makeUnsafe(true)
@@ -93,11 +94,11 @@ export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
     })
   )
 
-  const endOf = ({ claimed, startedAt }: Running, ending: Ending): AttemptEnd => {
+  const endOf = ({ claimed, handler, startedAt }: Running, ending: Ending): Outcome => {
     const { attempt, id, kind, lease, queue } = claimed
-    const ran = Duration.millis(now() - startedAt)
-    const tell = options.handlers.get(kind)!.kind.events ? { kind, queue } : undefined
-    return { id, lease, attempt, ran, ending, tell }
+    const ran = Duration.nanos(clock.monotonicTimeNanosUnsafe() - startedAt)
+    const tell = handler.kind.events ? { kind, queue } : undefined
+    return { id, lease, attempt, ran, ending, tell, claimed }
   }
 
   const complete = Effect.fnUntraced(function* (one: Running, output: unknown) {
@@ -125,18 +126,18 @@ export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
   const end = (one: Running, exit: Exit.Exit<Ending>) => {
     running.delete(one)
     const ending = endingIn(one, exit)
-    options.onEnd(one.claimed, ending === undefined ? undefined : { ...endOf(one, ending), claimed: one.claimed })
+    options.onEnd(one.claimed, ending === undefined ? undefined : endOf(one, ending))
     if (running.size === 0) none.openUnsafe() // when it is written down, for whoever waits goes on at once
   }
 
   const run = (one: Running, effect: Effect.Effect<Ending>, onExit: (exit: Exit.Exit<Ending>) => void) => {
-    one.fiber = fork(effect)
+    one.fiber = Effect.runForkWith(contextOf(one.handler, one.claimed, context))(effect)
     one.fiber.addObserver(onExit)
   }
 
   const start = (claimed: Claimed) => {
     const handler = options.handlers.get(claimed.kind)!
-    const one = new Running(claimed, now(), own)
+    const one = new Running(handler, claimed, clock.monotonicTimeNanosUnsafe(), own)
     running.add(one)
     none.closeUnsafe()
     const { attempt, id, kind, queue } = claimed
@@ -170,6 +171,10 @@ export const make = Effect.fnUntraced(function* (options: AttemptsOptions) {
     release: (ids: ReadonlyArray<JobId>) => interrupt("released", ({ claimed }) => ids.includes(claimed.id)),
     leases: () => Array.from(running, ({ claimed }) => claimed.lease),
     claimed: () => Array.from(running, ({ claimed }) => claimed),
+    some: (isSuch: (claimed: Claimed) => boolean) => {
+      for (const { claimed } of running) if (isSuch(claimed)) return true
+      return false
+    },
     size: () => running.size,
     /** Waits until none runs. */
     ended: none.await

@@ -178,25 +178,30 @@ export class Outcomes {
       )
     )
     if (answers === undefined) return
-    yield* measure.finished(outcomes, answers)
-    yield* Effect.forEach(
-      outcomes.filter((_, index) => answers[index] === "refused"),
-      ({ attempt, ending, claimed }) =>
-        Effect.logWarning("An outcome came too late and was refused: the attempt had ended otherwise", {
-          job: claimed.id,
-          kind: claimed.kind,
-          attempt,
-          outcome: ending._tag
-        }),
-      { discard: true }
-    )
-    const ready = new Set(outcomes.flatMap(({ claimed, ending }) => (isReady(ending) ? [claimed.queue] : [])))
+    const refused = outcomes.filter((_, index) => answers[index] === "refused")
+    const accepted = refused.length === 0 ? outcomes : outcomes.filter((_, index) => answers[index] !== "refused")
+    yield* measure.finished(accepted, refused)
+    for (const { attempt, ending, claimed } of refused) {
+      yield* Effect.logWarning("An outcome came too late and was refused: the attempt had ended otherwise", {
+        job: claimed.id,
+        kind: claimed.kind,
+        attempt,
+        outcome: ending._tag
+      })
+    }
+    const ready = new Set(outcomes.filter(({ ending }) => isReady(ending)).map(({ claimed }) => claimed.queue))
     if (ready.size > 0) yield* wake(ready)
     if (publish === undefined) return
     yield* publish(
-      outcomes.flatMap(({ attempt, claimed: { id, kind, queue }, ending, ran }, index) =>
-        answers[index] === "refused" ? [] : [{ _tag: "Ended", id, kind, queue, attempt, ending, ran }]
-      )
+      accepted.map(({ attempt, claimed: { id, kind, queue }, ending, ran }) => ({
+        _tag: "Ended",
+        id,
+        kind,
+        queue,
+        attempt,
+        ending,
+        ran
+      }))
     )
   })
 

@@ -128,6 +128,10 @@ export class Room {
     return dropped
   }
 
+  some(isSuch: (claimed: Claimed) => boolean): boolean {
+    return [this.begun, this.beginning, this.ahead].some((held) => held.some(({ claimed }) => isSuch(claimed)))
+  }
+
   get holding(): ReadonlyArray<Claimed> {
     return [...this.begun, ...this.beginning, ...this.ahead].map(({ claimed }) => claimed)
   }
@@ -151,7 +155,8 @@ export class Room {
 }
 
 /** Those of some leases, and the rest. */
-const parted = (held: ReadonlyArray<Held>, leases: ReadonlySet<LeaseId>): [Array<Held>, Array<Held>] => [
-  held.filter(({ claimed }) => leases.has(claimed.lease)),
-  held.filter(({ claimed }) => !leases.has(claimed.lease))
-]
+const parted = (held: ReadonlyArray<Held>, leases: ReadonlySet<LeaseId>): [Array<Held>, Array<Held>] => {
+  const [theirs, rest]: [Array<Held>, Array<Held>] = [[], []]
+  for (const one of held) (leases.has(one.claimed.lease) ? theirs : rest).push(one)
+  return [theirs, rest]
+}

@@ -96,6 +96,12 @@ export class Rooms {
     return [...this.rooms.values()].flatMap((room) => room.dropJobs(new Set(ids)))
   }
 
+  /** Whether one such job is held. */
+  some(isSuch: (claimed: Claimed) => boolean): boolean {
+    for (const room of this.rooms.values()) if (room.some(isSuch)) return true
+    return false
+  }
+
   get holding(): ReadonlyArray<Claimed> {
     return [...this.rooms.values()].flatMap(({ holding }) => holding)
   }

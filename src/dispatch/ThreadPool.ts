@@ -66,7 +66,16 @@ export const run = (pool: ThreadPool, payload: unknown, attempt: Attempt) =>
   )
 
 const converse = Effect.fnUntraced(function* (worker: Worker, payload: unknown, attempt: Attempt) {
-  const { checkpoint, checkpointed: _, complete: __, progress, step: ___, stopping: ____, ...known } = attempt
+  const {
+    checkpoint,
+    checkpointed: _,
+    complete: __,
+    enqueuedAt,
+    progress,
+    step: ___,
+    stopping: ____,
+    ...known
+  } = attempt
   const end = yield* Deferred.make<Came, ThreadEnded>()
   const fork = Effect.runForkWith(yield* Effect.context<never>())
   const hear = (said: Said) => {
@@ -82,7 +91,7 @@ const converse = Effect.fnUntraced(function* (worker: Worker, payload: unknown, 
     Effect.sync(() => worker.on("message", hear).once("error", onError).once("exit", onExit)),
     () => Effect.sync(() => worker.off("message", hear).off("error", onError).off("exit", onExit))
   )
-  worker.postMessage({ payload, attempt: { ...known, enqueuedAt: known.enqueuedAt.epochMilliseconds } } satisfies Task)
+  worker.postMessage({ payload, attempt: { ...known, enqueuedAt: enqueuedAt.epochMilliseconds } } satisfies Task)
   // Told first, so that finalizers can run; what does not answer in time is ended by whoever interrupts.
   return yield* Effect.onInterrupt(Deferred.await(end), () => {
     worker.postMessage("interrupt")

@@ -223,7 +223,7 @@ export const dispatch = Effect.fnUntraced(function* (
       pulse,
       pollInterval: settings.pollInterval,
       claims,
-      brink: () => ({ from: brinkFrom, room: [...attempts.claimed(), ...rooms.holding].some(isOnBrink) ? 0 : 1 }),
+      brink: () => ({ from: brinkFrom, room: attempts.some(isOnBrink) || rooms.some(isOnBrink) ? 0 : 1 }),
       now,
       isFull
     })

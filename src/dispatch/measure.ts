@@ -3,7 +3,6 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import type { Acceptance } from "../domain/Attempt.ts"
 import { Tally } from "../Tally.ts"
 import type { AttemptEnd, Claimed } from "../store/Store.ts"
 
@@ -27,20 +26,14 @@ export const claimed = Effect.fnUntraced(function* (jobs: ReadonlyArray<Claimed>
   yield* timed(
     waited,
     jobs.filter(({ attempt }) => attempt === 1),
-    ({ claimedAt, enqueuedAt }) => DateTime.distance(enqueuedAt, claimedAt)
+    ({ claimedAt, enqueuedAt }) => Duration.millis(DateTime.toEpochMillis(claimedAt) - enqueuedAt)
   )
 })
 
 type Ended = AttemptEnd & { readonly claimed: Claimed }
 
-export const finished = Effect.fnUntraced(function* (
-  outcomes: ReadonlyArray<Ended>,
-  answers: ReadonlyArray<Acceptance>
-) {
-  const accepted = outcomes.filter((_, index) => answers[index] !== "refused")
+export const finished = Effect.fnUntraced(function* (accepted: ReadonlyArray<Ended>, refused: ReadonlyArray<Ended>) {
   yield* ends.count(accepted, ({ claimed: { kind }, ending }) => [kind, ending._tag.toLowerCase()])
   yield* timed(ran, accepted, (one) => one.ran)
-  if (accepted.length === outcomes.length) return
-  const refused = outcomes.filter((_, index) => answers[index] === "refused")
   yield* refusals.count(refused, ({ claimed: { kind } }) => [kind])
 })

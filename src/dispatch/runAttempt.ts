@@ -60,15 +60,17 @@ export const runAttempt = (handler: Handler, claimed: Claimed, reach: Reach): Ef
     }),
     kind.keepLogs === 0 ? identity : keepingLogs(kind.keepLogs, claimed.attempt, reach.memory)
   ) as Effect.Effect<Ending>
-  return Effect.updateContext(traced(claimed, details)(run), (context: Context.Context<never>) =>
-    Context.add(handler.within(context), References.CurrentLogAnnotations, {
-      ...Context.get(context, References.CurrentLogAnnotations),
-      job: claimed.id,
-      kind: claimed.kind,
-      attempt: claimed.attempt
-    })
-  )
+  return traced(claimed, details)(run)
 }
+
+/** What an attempt runs in, where its worker runs in `context`. */
+export const contextOf = (handler: Handler, { attempt, id, kind }: Claimed, context: Context.Context<never>) =>
+  Context.add(handler.within(context), References.CurrentLogAnnotations, {
+    ...Context.get(context, References.CurrentLogAnnotations),
+    job: id,
+    kind,
+    attempt
+  })
 
 /** Without types a handler can give back anything, a promise for one; run as an Effect it would take its fiber along. */
 const handled = <A, E, R>({ kind }: Handler, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -95,8 +97,8 @@ const limited = (kindTimeout: Duration.Duration | undefined, details: Details, {
 const traced =
   (claimed: Claimed, { trace }: Details) =>
   <R>(attempt: Effect.Effect<Ending, never, R>) =>
-    Effect.flatMap(Tracer.Tracer, (tracer) =>
-      tracer === Tracer.nativeTracer
+    Effect.contextWith((context: Context.Context<R>) =>
+      Context.get(context, Tracer.Tracer) === Tracer.nativeTracer
         ? attempt
         : Effect.flatMap(attempt, shown).pipe(
             Effect.withSpan(`attempt ${claimed.kind}`, {

@@ -82,7 +82,8 @@ export interface Claimed {
   readonly crashes: number
   readonly payload: unknown
   readonly details: unknown
-  readonly enqueuedAt: DateTime.Utc
+  /** In milliseconds since 1970: few ask, and a DateTime for each would cost. */
+  readonly enqueuedAt: number
   readonly claimedAt: DateTime.Utc
   /** How long the attempt may be held from when it begins. */
   readonly deadline: Option.Option<Duration.Duration>

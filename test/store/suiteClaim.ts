@@ -20,7 +20,7 @@ export const claims = (test: Test): void => {
       const view = yield* show(id!)
       assert.deepStrictEqual(view.payload, stored)
       assert.deepStrictEqual(view.details, { tags: ["x"] })
-      assert.deepStrictEqual(view.enqueuedAt, claimed!.enqueuedAt)
+      assert.strictEqual(view.enqueuedAt.epochMilliseconds, claimed!.enqueuedAt)
       const [bare] = yield* enqueue({})
       assert.deepInclude(yield* show(bare!), { kind: "mail", queue: "post", priority: 5, payload: null, details: null })
     }))

@@ -91,7 +91,7 @@ const run = (contents: Contents, job: Job, lease: Lease): Claimed => {
     crashes: job.crashes,
     payload: structuredClone(job.payload),
     details: structuredClone(job.details),
-    enqueuedAt: DateTime.makeUnsafe(job.enqueuedAt),
+    enqueuedAt: job.enqueuedAt,
     claimedAt: DateTime.makeUnsafe(lease.claimedAt),
     deadline: Option.map(Option.fromUndefinedOr(job.deadline), Duration.millis),
     begun: lease.begun

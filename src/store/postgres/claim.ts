@@ -175,10 +175,20 @@ const inTurn = (a: TakenJob, b: TakenJob) =>
   Number(a.row.ord - b.row.ord) ||
   Number(a.row.job - b.row.job)
 
-const claimedOf = ({ lease, row }: TakenJob): Claimed => ({
-  ...lease.common,
-  id: makeId(lease.slot, row.job),
+/** Field by field: to spread what they have in common takes three times as long. */
+const claimedOf = ({ lease: { common, slot }, row }: TakenJob): Claimed => ({
+  id: makeId(slot, row.job),
+  lease: common.lease,
+  kind: common.kind,
+  queue: common.queue,
+  priority: common.priority,
+  attempt: common.attempt,
+  failures: common.failures,
+  crashes: common.crashes,
   payload: row.content,
   details: row.details,
-  enqueuedAt: DateTime.fromDateUnsafe(row.moment)
+  enqueuedAt: row.moment.getTime(),
+  claimedAt: common.claimedAt,
+  deadline: common.deadline,
+  begun: common.begun
 })

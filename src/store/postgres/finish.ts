@@ -53,6 +53,12 @@ const say = (ending: Ending): Said => {
 const later = (wait: Duration.Duration) =>
   Duration.toMillis(wait) <= 0 ? ({ next: "ready" } as const) : ({ next: "timed", in: wait } as const)
 
+/** A column that most ends leave empty: what is shorter than the others is filled up with NULL. */
+const some = <A>(said: ReadonlyArray<Said>, valueOf: (one: Said) => A | null): ReadonlyArray<A | null> => {
+  const column = said.map(valueOf)
+  return column.every((value) => value === null) ? [] : column
+}
+
 export const finishing = (sql: PgClient, schema: string, open: OpenLeases): Pick<Store["Service"], "finish"> => {
   const statement = `SELECT ended, ended_attempts FROM ${schema}.end_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
 
@@ -88,6 +94,7 @@ export const finishing = (sql: PgClient, schema: string, open: OpenLeases): Pick
     if (ends.length === 0) return []
     const said = ends.map(({ ending }) => say(ending))
     const numbers = ends.map(({ id }) => numberOf(id))
+    const plain = said.every(({ next }) => next === "completed")
     const rows = yield* sql.unsafe<{
       readonly ended: ReadonlyArray<bigint> | null
       readonly ended_attempts: ReadonlyArray<number>
@@ -97,14 +104,15 @@ export const finishing = (sql: PgClient, schema: string, open: OpenLeases): Pick
       int8s(numbers),
       int4s(ends.map(({ attempt }) => attempt)),
       int4s(ends.map(({ ran }) => Math.min(Math.round(Duration.toMillis(ran)), longest))),
-      texts(said.map(({ state }) => state)),
-      texts(said.map(({ next }) => next)),
-      int8s(said.map((one) => (one.in === undefined ? null : millis(one.in)))),
-      texts(said.map(({ reason }) => (reason === undefined ? null : storableText(reason)))),
-      jsons(said.map(({ error }) => error)),
-      jsons(said.map(({ output }) => output)),
-      texts(said.map(({ token }) => token ?? null)),
-      texts(said.map(({ policy }) => policy ?? null)),
+      // Where all complete, as nearly all do, their states are not read, and it is enough to say so once.
+      texts(plain ? [] : said.map(({ state }) => state)),
+      texts(plain ? ["completed"] : said.map(({ next }) => next)),
+      int8s(some(said, (one) => (one.in === undefined ? null : millis(one.in)))),
+      texts(some(said, ({ reason }) => (reason === undefined ? null : storableText(reason)))),
+      jsons(some(said, ({ error }) => error ?? null)),
+      jsons(some(said, ({ output }) => output ?? null)),
+      texts(some(said, ({ token }) => token ?? null)),
+      texts(some(said, ({ policy }) => policy ?? null)),
       joined ? null : int8s(open.over(ends))
     ])
     if (rows.length === 1 && rows[0]!.ended?.length === ends.length) return ends.map((): Acceptance => "accepted")
