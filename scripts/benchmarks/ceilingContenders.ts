@@ -8,12 +8,16 @@ import { SchemaName } from "../../src/store/postgres/SchemaName.ts"
 export interface Contender {
   readonly name: string
   readonly tables: ReadonlyArray<string>
+  /** Of the jobs a second that none reaches, how many this one may: it is filled with as many. */
+  readonly share: number
   /** Leaves nothing but `$1` ready jobs of 200 bytes. */
   readonly fill: string
   /** The indexes in which a claim looks for what is next. */
   readonly searched: string
-  /** By `$1`, until `$2` milliseconds are over or `$3` jobs are done; then jobs, claims and what is remembered. */
+  /** By `$1`, until `$2` milliseconds are over or `$3` jobs are done; then jobs, claims, seconds and what is remembered. */
   readonly drive: string
+  /** What a connection does besides, every ten seconds. */
+  readonly seldom?: string
   /** Consumes the first `$1` jobs, for whom a claim by claim would take hours under a pinned snapshot. */
   readonly bury?: string
   /** Enqueues `$1` jobs in one call. */
@@ -25,13 +29,15 @@ export const schemas = ["tickets", "singles"].map((name) => SchemaName.make(name
 
 const payload = `jsonb_build_object('body', repeat('x', 186))`
 
-const signature = "(batch int, ms int, most int, INOUT jobs int, INOUT claims int, INOUT memory float8[])"
+const signature =
+  "(batch int, ms int, most int, INOUT jobs int, INOUT claims int, INOUT seconds float8, INOUT memory float8[])"
 
 /** `first` is what comes before a claim in its transaction. */
 const drivePlain = (name: string, first = "") => `
 CREATE PROCEDURE bench.${name}${signature} LANGUAGE plpgsql AS $$
 DECLARE
-  until timestamptz := clock_timestamp() + ms * interval '1 ms';
+  began timestamptz := clock_timestamp();
+  until timestamptz := began + ms * interval '1 ms';
   ids bigint[];
   n int;
 BEGIN
@@ -54,34 +60,35 @@ BEGIN
     COMMIT;
     jobs := jobs + n;
   END LOOP;
+  seconds := extract(epoch FROM clock_timestamp() - began);
 END
 $$`
 
 /**
  * Marks are kept as Turns keeps them, for the one turn there is, whose tickets were all drawn long ago: cost, last cost,
- * walked at, mark, settled, whole at, and what is settled next: the mark, and the transaction until which all must be
- * over. Last comes when the procedure ended: its clock stands still while others have their turn.
+ * walked at, mark, settled, and what is settled next: the mark, and the transaction until which all must be over. Last
+ * comes when the procedure ended: its clock stands still while others have their turn. Whole walks are for
+ * whoever calls it.
  */
 const driveTickets = (schema: string, name: string, end: string) => `
 CREATE PROCEDURE bench.${name}${signature} LANGUAGE plpgsql AS $$
 DECLARE
-  until timestamptz := clock_timestamp() + ms * interval '1 ms';
+  began timestamptz := clock_timestamp();
+  until timestamptz := began + ms * interval '1 ms';
   me bigint := (SELECT max(id) FROM ${schema}.worker);
   leases bigint[];
   ids bigint[];
   attempts int[];
   n int;
-  now float8 := extract(epoch FROM clock_timestamp());
+  now float8 := extract(epoch FROM began);
   micros bigint;
   seen bigint;
   known boolean;
-  whole boolean;
   sent bigint;
   xmin float8;
   xmax float8;
 BEGIN
-  memory[3] := memory[3] + now - memory[9];
-  memory[6] := memory[6] + now - memory[9];
+  memory[3] := memory[3] + now - memory[8];
   WHILE jobs < most AND clock_timestamp() < until LOOP
     known := memory[1] >= 250;
     SELECT array_agg(lease) FILTER (WHERE job IS NOT NULL), array_agg(job) FILTER (WHERE job IS NOT NULL),
@@ -96,29 +103,22 @@ BEGIN
     claims := claims + 1;
     now := extract(epoch FROM clock_timestamp());
     memory[4] := greatest(memory[4], seen);
-    whole := NOT known;
     IF known AND now - memory[3] >= 1 THEN
-      whole := now - memory[6] >= greatest(10, memory[1] / 1e6 * 30);
       sent := memory[4];
       SELECT min(mark), pg_snapshot_xmin(pg_current_snapshot())::text::float8, pg_snapshot_xmax(pg_current_snapshot())::text::float8
-      INTO seen, xmin, xmax
-      FROM ${schema}.turns('{mail}', '{post}', '{post}', '{mail}', '{11}', ARRAY[CASE WHEN whole THEN 0 ELSE memory[5]::bigint END]);
-      micros := (extract(epoch FROM clock_timestamp()) - now) * 1e6;
+      INTO seen, xmin, xmax FROM ${schema}.turns('{mail}', '{post}', '{post}', '{mail}', '{11}', ARRAY[memory[5]::bigint]);
       COMMIT;
       memory[3] := now;
-      IF whole THEN memory[6] := now; END IF;
       memory[4] := least(memory[4], seen);
-      IF xmin >= memory[8] THEN
-        memory[5] := greatest(memory[5], least(memory[7], memory[4]));
-        memory[7] := sent;
-        memory[8] := xmax;
+      IF xmin >= memory[7] THEN
+        memory[5] := greatest(memory[5], least(memory[6], memory[4]));
+        memory[6] := sent;
+        memory[7] := xmax;
       END IF;
-    ELSIF whole THEN
-      memory[3] := now;
-    END IF;
-    IF whole THEN
+    ELSIF NOT known THEN
       memory[1] := least(micros, memory[2]);
       memory[2] := micros;
+      memory[3] := now;
     END IF;
 
     CONTINUE WHEN n = 0;
@@ -129,7 +129,8 @@ BEGIN
     COMMIT;
     jobs := jobs + n;
   END LOOP;
-  memory[9] := extract(epoch FROM clock_timestamp());
+  seconds := extract(epoch FROM clock_timestamp() - began);
+  memory[8] := extract(epoch FROM clock_timestamp());
 END
 $$`
 
@@ -212,11 +213,12 @@ $$`,
   driveTickets("tickets", "drive_on_conflict", "bench.end_on_conflict")
 ]
 
-const drive = (procedure: string) => `CALL bench.${procedure}($1, $2, $3, 0, 0, $4)`
+const drive = (procedure: string) => `CALL bench.${procedure}($1, $2, $3, 0, 0, 0, $4)`
 
 export const plain: Contender = {
   name: "update in place",
   tables: ["bench.plain"],
+  share: 0.4,
   fill: `CALL bench.fill_plain($1)`,
   searched: "indexrelname = 'plain_ready'",
   drive: drive("drive_plain"),
@@ -231,12 +233,20 @@ export const plainLazily: Contender = {
   drive: drive("drive_plain_lazily")
 }
 
-const tickets = (schema: string, name: string, size: number, procedure = `drive_${schema}`): Contender => ({
+const tickets = (
+  schema: string,
+  name: string,
+  size: number,
+  share: number,
+  procedure = `drive_${schema}`
+): Contender => ({
   name,
+  share,
   tables: ["job", "ticket", "lease"].map((table) => `${schema}.${table}`),
   fill: `CALL bench.fill_${schema}($1, ${size})`,
   searched: `schemaname = '${schema}' AND (relname LIKE 'ticket%' OR relname = 'lease')`,
   drive: drive(procedure),
+  seldom: `SELECT count(*) FROM ${schema}.turns('{mail}', '{post}', '{}', '{}', '{}', '{}')`,
   enqueue: `
     SELECT cardinality(ids) FROM (SELECT $1::int AS n) call CROSS JOIN LATERAL ${schema}.enqueue_many(
       array_fill('mail'::text, ARRAY[n]), array_fill('post'::text, ARRAY[n]), array_fill(5::smallint, ARRAY[n]),
@@ -244,7 +254,7 @@ const tickets = (schema: string, name: string, size: number, procedure = `drive_
       array_fill(NULL::timestamptz, ARRAY[n]), array_fill(NULL::bigint, ARRAY[n]))`
 })
 
-export const ranges = tickets("tickets", "tickets of 500", 500)
-export const singles = tickets("singles", "tickets of one", 1)
-export const onConflict = tickets("tickets", "ON CONFLICT for every row", 500, "drive_on_conflict")
-export const unfenced = tickets("tickets", "no answer to a conflict", 500, "drive_without_fence")
+export const ranges = tickets("tickets", "tickets of 500", 500, 1)
+export const singles = tickets("singles", "tickets of one", 1, 0.7)
+export const onConflict = tickets("tickets", "ON CONFLICT for every row", 500, 1, "drive_on_conflict")
+export const unfenced = tickets("tickets", "no answer to a conflict", 500, 1, "drive_without_fence")
