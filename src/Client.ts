@@ -7,6 +7,7 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
@@ -125,7 +126,7 @@ const make = Effect.gen(function* () {
   const enqueue = Effect.fnUntraced(function* <K extends Any>(kind: K, payload: Payload<K>, options: EnqueueOptions) {
     const job = yield* asked(kind, options, yield* currentTrace)
     const encoded = yield* encode(kind, payload)
-    const [enqueued] = yield* write([{ ...job, payload: encoded.payload }])
+    const [enqueued] = yield* write([{ ...job, payload: encoded.payload, json: encoded.json }])
     return enqueued!
   })
 
@@ -146,15 +147,15 @@ const make = Effect.gen(function* () {
       if (full.length === 0) return Effect.void
       return Effect.map(write(full), each)
     })
+    const optionsOf = typeof options === "function" ? options : () => options
     const shared = typeof options === "function" ? undefined : yield* asked(kind, options, trace)
-    const askedFor = (payload: Payload<K>) =>
-      typeof options === "function" ? asked(kind, options(payload, index), trace) : Effect.succeed(shared!)
     const add = Effect.fnUntraced(function* (some: ReadonlyArray<Payload<K>>) {
       for (const payload of some) {
-        const job = yield* askedFor(payload)
+        const job = shared ?? (yield* asked(kind, optionsOf(payload, index), trace))
         index++
-        const encoded = yield* encode(kind, payload)
-        jobs.push({ ...job, payload: encoded.payload })
+        const encoding = encode(kind, payload)
+        const encoded = valueOf(encoding) ?? (yield* encoding)
+        jobs.push({ ...job, payload: encoded.payload, json: encoded.json })
         bytes += encoded.bytes
         if (jobs.length >= chunk || bytes >= chunkBytes) yield* flush
       }
@@ -231,13 +232,14 @@ const ask = (kind: Any, options: EnqueueOptions, trace: Trace | undefined) =>
 
 interface Encoded {
   readonly payload: unknown
+  readonly json: string
   readonly bytes: number
 }
 
 /** A payload as it is stored, and how large it is. */
 const encode = <K extends Any>(kind: K, payload: Payload<K>) =>
-  Effect.flatMap(
-    Effect.mapError(kind.encode(payload), ({ issue }) => {
+  Effect.flatMapEager(
+    Effect.mapErrorEager(kind.encode(payload), ({ issue }) => {
       const [first] = describe(issue).issues
       const path = (first?.path ?? []).map((part) => (typeof part === "number" ? part : String(part)))
       return new InvalidPayload({
@@ -249,12 +251,17 @@ const encode = <K extends Any>(kind: K, payload: Payload<K>) =>
     (encoded): Effect.Effect<Encoded, InvalidPayload | PayloadTooLarge> => {
       const fault = faultIn(encoded, maxDepth)
       if (fault !== undefined) return Effect.fail(new InvalidPayload({ kind: kind.name, ...fault }))
-      const bytes = Buffer.byteLength(JSON.stringify(encoded ?? null))
+      const json = JSON.stringify(encoded ?? null)
+      const bytes = Buffer.byteLength(json)
       const limit = kind.maxPayloadBytes
       if (bytes > limit) return Effect.fail(new PayloadTooLarge({ kind: kind.name, bytes, limit }))
-      return Effect.succeed({ payload: encoded, bytes })
+      return Effect.succeed({ payload: encoded, json, bytes })
     }
   )
+
+/** What an effect gives that has it already, as most Schemas do: a step of the fiber takes as long as to encode. */
+const valueOf = <A, E, R>(effect: Effect.Effect<A, E, R>): A | undefined =>
+  Exit.isExit(effect) && Exit.isSuccess(effect) ? (effect.value as A) : undefined
 
 /** Without a tracer there is nobody to show it: a span and where it was made take longer than all the rest. */
 const traced = <A, E, R>(of: (tracer: boolean) => Effect.Effect<A, E, R>) =>

@@ -38,6 +38,8 @@ export interface NewJob {
   readonly priority: number
   /** JSON, as the kind's Schema encoded it. */
   readonly payload: unknown
+  /** The payload as text, from who has written it. */
+  readonly json?: string | undefined
   /** Counted from the store's clock. A job without a time, or whose time has come, is ready at once. */
   readonly runIn?: Duration.Duration | undefined
   readonly runAt?: DateTime.Utc | undefined

@@ -30,7 +30,7 @@ interface Written {
 /** As JSON, before it is put together with others: what has none fails alone. */
 const written = (job: NewJob): Written => ({
   job,
-  payload: JSON.stringify(job.payload ?? null),
+  payload: job.json ?? JSON.stringify(job.payload ?? null),
   details: job.details === undefined || job.details === null ? null : storableJson(job.details)
 })
 
