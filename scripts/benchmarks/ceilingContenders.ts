@@ -122,10 +122,9 @@ BEGIN
     END IF;
 
     CONTINUE WHEN n = 0;
-    PERFORM FROM ${end}(me, leases, ids, attempts, array_fill(1, ARRAY[n]),
-      array_fill('completed'::text, ARRAY[n]), array_fill('completed'::text, ARRAY[n]), array_fill(NULL::bigint, ARRAY[n]),
-      array_fill(NULL::text, ARRAY[n]), array_fill(NULL::jsonb, ARRAY[n]), array_fill(NULL::jsonb, ARRAY[n]),
-      array_fill(NULL::text, ARRAY[n]), array_fill(NULL::text, ARRAY[n]), ARRAY(SELECT DISTINCT lease FROM unnest(leases) AS lease));
+    -- As the store says it where all complete.
+    PERFORM FROM ${end}(me, leases, ids, attempts, array_fill(1, ARRAY[n]), '{}', '{completed}', '{}', '{}', '{}', '{}', '{}', '{}',
+      ARRAY(SELECT DISTINCT lease FROM unnest(leases) AS lease));
     COMMIT;
     jobs := jobs + n;
   END LOOP;

@@ -157,11 +157,11 @@ DECLARE
   leases ${schema}.lease[] := '{}';
   one_slot smallint;
 BEGIN
-  PERFORM FROM ${schema}.worker WHERE worker.id = claimer AND declared_dead_at IS NULL;
+  SELECT ARRAY(SELECT queue.name FROM ${schema}.queue WHERE queue.name = ANY (claim.queues) AND paused_at IS NOT NULL) INTO paused
+  FROM ${schema}.worker WHERE worker.id = claimer AND declared_dead_at IS NULL;
   IF NOT FOUND THEN RETURN; END IF;
   -- See lazily.ts: a claim that a crash forgets was never made.
   IF alone THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
-  SELECT array_agg(queue.name) INTO paused FROM ${schema}.queue WHERE queue.name = ANY (queues) AND paused_at IS NOT NULL;
 
   FOR asked IN 1 .. cardinality(queues) LOOP
     CONTINUE WHEN queues[asked] = ANY (paused);
@@ -177,7 +177,7 @@ BEGIN
         IF known_queues = '{}' THEN${look(fromStart(schema))}
         ELSE${look(fromMarks(schema))}
         END IF;
-        micros := micros + extract(epoch FROM clock_timestamp() - looked) * 1e6 - 1.5 * amount;
+        micros := micros + date_part('epoch', clock_timestamp() - looked) * 1e6 - 1.5 * amount;
         EXIT WHEN amount = 0;
         IF chosen < wanted AND amount = reach AND reach < wanted THEN
           -- From the first of these on: as many more as it takes if they go on like this, and then whatever it takes.

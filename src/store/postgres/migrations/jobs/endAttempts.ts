@@ -74,8 +74,11 @@ DECLARE
 BEGIN
   -- Asked for by both columns of lease_worker, although the number alone would do: a plan made while no lease was open
   -- may go by any index, and by that one it would then walk all of it.
-  owners := CASE WHEN ender IS NULL THEN ARRAY(SELECT DISTINCT lease.worker FROM ${schema}.lease WHERE lease.id = ANY (leases))
-    ELSE ARRAY[ender] END;
+  IF ender IS NULL THEN
+    owners := ARRAY(SELECT DISTINCT lease.worker FROM ${schema}.lease WHERE lease.id = ANY (leases));
+  ELSE
+    owners := ARRAY[ender];
+  END IF;
   IF nexts && '{ready,timed,waiting}' THEN
     PERFORM FROM ${schema}.lease WHERE lease.id = ANY (leases) AND lease.worker = ANY (owners) ORDER BY lease.id FOR SHARE;
     SELECT floor(extract(epoch FROM moment) / extract(epoch FROM ring.shelf_period))::bigint % ${shelves}
