@@ -93,7 +93,8 @@ BEGIN
     known := memory[1] >= 250;
     SELECT array_agg(lease) FILTER (WHERE job IS NOT NULL), array_agg(job) FILTER (WHERE job IS NOT NULL),
       array_agg(1) FILTER (WHERE job IS NOT NULL), count(content) FILTER (WHERE job IS NOT NULL),
-      max(ord) FILTER (WHERE job IS NOT NULL), coalesce(max(ord) FILTER (WHERE lease IS NULL), 0)
+      least(max(ord) FILTER (WHERE job IS NOT NULL), min((content -> 0 ->> 2)::bigint) FILTER (WHERE lease IS NULL)),
+      coalesce(max(ord) FILTER (WHERE lease IS NULL), 0)
     INTO leases, ids, attempts, n, seen, micros
     FROM ${schema}.claim(me, '{mail}', '{post}', ARRAY[batch], '{0}', 2147483647, 0, true,
       CASE WHEN known THEN '{post}'::text[] ELSE '{}' END, CASE WHEN known THEN '{mail}'::text[] ELSE '{}' END,

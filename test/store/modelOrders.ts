@@ -185,8 +185,8 @@ const hold = (contents: Contents, ids: ReadonlyArray<JobId>) => {
  */
 const canonical = (command: Command, answer: unknown): unknown => {
   if (command.move === "cancel") {
-    const { moved, place } = answer as { readonly moved: boolean; readonly place: string | null }
-    return !moved && place === "cancelled" ? { moved, place: "running" } : answer
+    const told = answer as { readonly moved: boolean; readonly place: string | null }
+    return !told.moved && told.place === "cancelled" ? { ...told, place: "running" } : told
   }
   if (command.move !== "claim") return answer
   const { jobs } = answer as { readonly jobs: ReadonlyArray<Claim["jobs"][number] & { readonly job: string }> }

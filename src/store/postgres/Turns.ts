@@ -19,7 +19,10 @@ export interface Turn {
   readonly turn: number
 }
 
-/** The last ticket that was taken of a turn, and when its number was drawn, or no earlier than it was. */
+/**
+ * The last ticket that a claim took of a turn, or the first it found held by another, who may leave some of it. When its
+ * number was drawn, or no earlier than it was.
+ */
 export interface Taken extends Turn {
   readonly ticket: bigint
   readonly drawnAt: number
@@ -130,11 +133,11 @@ export class Turns {
     for (const [key, { seenAt }] of this.marks) if (now - seenAt > idle) this.marks.delete(key)
   }
 
-  /** What lies before it is consumed or locked, or will be found by a walk. */
+  /** What lies before it is consumed, or will be found by a walk. A claim that began before others may find less far. */
   private took(taken: Taken, now: number): void {
     const entry = this.entry(taken, now)
-    if (taken.ticket < entry.mark) return
-    if (now - taken.drawnAt >= lag) entry.mark = taken.ticket
+    if (taken.ticket < entry.mark) entry.mark = taken.ticket
+    else if (now - taken.drawnAt >= lag) entry.mark = taken.ticket
     else if (now - entry.nextAt >= lag) entry.mark = entry.next
     else return
     Object.assign(entry, { next: taken.ticket, nextAt: taken.drawnAt })

@@ -45,7 +45,8 @@ interface JobRow {
 interface LookRow {
   readonly lease: null
   readonly ord: bigint
-  readonly content: boolean
+  /** Tickets that others held. */
+  readonly content: ReadonlyArray<readonly [queue: string, turn: number, ticket: number]>
 }
 
 type Row = LookRow | LeaseRow | JobRow
@@ -90,11 +91,11 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
     const now = yield* Clock.currentTimeMillis
     const leases = new Map<LeaseId, Lease>()
     const jobs: Array<TakenJob> = []
-    let contended = false
+    let missed: LookRow["content"] = []
     let micros = 0
     for (const row of rows) {
       if (row.lease === null) {
-        contended = row.content
+        missed = row.content
         micros = Number(row.ord)
       } else if (row.job === null) {
         leases.set(row.lease, leaseOf(row, names.indexOf(row.content.queue)))
@@ -110,6 +111,7 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
     // A fresh ticket is as old as its jobs, and one of a job that is ready again may be new.
     const taken = [...leases.values()].map((lease) => ({
       ...lease,
+      ticket: missed.reduce((least, held) => leastOf(lease, least, held), lease.ticket),
       drawnAt: lease.fresh ? now - (lease.claimedAt - lease.enqueuedAt) : now
     }))
     turns.claimed(taken, now, known.length === 0 ? micros : undefined)
@@ -120,7 +122,8 @@ export const claiming = Effect.fnUntraced(function* (sql: PgClient, schema: stri
     if (due !== undefined) yield* Effect.forkIn(Effect.ignore(walkBeside(due)), scope)
 
     const wanted = queues.reduce((sum, { ahead, limit }) => sum + limit + ahead, 0)
-    const found = jobs.length === wanted ? "full" : contended ? "contended" : jobs.length === 0 ? "empty" : "short"
+    const found =
+      jobs.length === wanted ? "full" : missed.length > 0 ? "contended" : jobs.length === 0 ? "empty" : "short"
     return { jobs: jobs.map(claimedOf), found } satisfies Claim
   })
 
@@ -167,6 +170,10 @@ const leaseOf = ({ content, lease, moment, ord }: LeaseRow, asked: number): Leas
     jobs: 0
   }
 }
+
+/** The next claim begins no later than at what another held: that one may have taken a part. */
+const leastOf = (lease: Turn, least: bigint, [queue, turn, ticket]: LookRow["content"][number]) =>
+  queue === lease.queue && turn === lease.turn && ticket < least ? BigInt(ticket) : least
 
 /** Jobs of one lease come together; they were taken queue by queue, in turn and by age. */
 const inTurn = (a: TakenJob, b: TakenJob) =>

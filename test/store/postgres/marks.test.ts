@@ -1,6 +1,7 @@
 /** A claim that begins at marks takes all that does not lie below one; the walk finds what does, from what is settled on. */
 import { PgClient } from "@effect/sql-pg/PgClient"
 import { assert, layer } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { type JobId, numberOf } from "../../../src/domain/Job.ts"
@@ -94,6 +95,42 @@ layer(layerSuite, { excludeTestServices: true })("A claim that begins at marks",
       yield* claimFrom(10, [fresh(5), yield* ticketOf(marked)])
       assert.deepStrictEqual(yield* walk, lowest.slice(2, 3))
       assert.deepStrictEqual(yield* claimFrom(10, [fresh(5), lowest[2]!.mark]), [numberOf(early)])
+    })
+  )
+})
+
+layer(layerSuite, { excludeTestServices: true })("A claim that others are before", (it) => {
+  it.effect("names the lowest ticket of each turn that they hold, for they may leave some of it [LK-F4]", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient
+      const { enqueue, register } = makeWorld(yield* empty, () => Effect.void)
+      const worker = yield* register
+      const ids: Array<JobId> = []
+      for (const priority of [5, 5, 5, 9, 9]) ids.push(...(yield* enqueue({ priority })))
+      const tickets = yield* Effect.forEach(ids, ticketOf)
+      const held = [1, 2, 4].map((index) => tickets[index]!)
+      const locked = yield* Deferred.make<void>()
+      const claimed = yield* Deferred.make<void>()
+      const other = sql.withTransaction(
+        sql
+          .unsafe(`SELECT FROM lanekeeper.ticket WHERE id = ANY ($1) FOR UPDATE`, [int8s(held)])
+          .pipe(Effect.andThen(Deferred.succeed(locked, undefined)), Effect.andThen(Deferred.await(claimed)))
+      )
+      const me = Deferred.await(locked).pipe(
+        Effect.andThen(
+          sql.unsafe<{ lease: bigint | null; content: unknown }>(
+            `SELECT lease, content FROM lanekeeper.claim($1, '{mail}', '{post}', '{10}', '{0}', 100, 0, false, '{}', '{}', '{}', '{}')`,
+            [worker]
+          )
+        ),
+        Effect.tap(Deferred.succeed(claimed, undefined))
+      )
+      const [rows] = yield* Effect.all([me, other], { concurrency: 2 })
+      const lowest = [
+        ["post", fresh(5), Number(held[0])],
+        ["post", fresh(9), Number(held[2])]
+      ]
+      assert.sameDeepMembers(rows.find(({ lease }) => lease === null)!.content as Array<unknown>, lowest)
     })
   )
 })

@@ -45,6 +45,13 @@ describe("A claim under a pinned snapshot", () => {
     }
   })
 
+  it("goes back to what an earlier claim found held by another, or took some of [LK-F4]", () => {
+    const { mark, took } = makeTurns(10n)
+    took(510n, 1, -second)
+    took(300n, 2, -second)
+    assert.strictEqual(mark(), 300n)
+  })
+
   it("goes back to what a walk found [LK-F3]", () => {
     const { mark, took, walk } = makeTurns(10n)
     took(500n, 500, 0)

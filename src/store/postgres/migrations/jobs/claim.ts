@@ -119,7 +119,7 @@ const takePart = (schema: string) => (shelf: number) =>
  *
  * Answers three sorts of rows: for each lease what all its jobs have in common, for each job its body, both with the
  * ticket it came in as \`ord\`, and one without a lease: how many microseconds it looked, beyond what the tickets it found
- * account for, and whether others held what it wanted.
+ * account for, and of what others held the lowest ticket in each queue and turn: they may leave some of it.
  */
 export const claim = (schema: string) => `
 CREATE FUNCTION ${schema}.claim(
@@ -134,7 +134,7 @@ DECLARE
   began timestamptz := clock_timestamp();
   looked timestamptz;
   micros float8 := 0;
-  contended boolean := false;
+  missed jsonb := '[]';
   paused text[];
   begun boolean;
   wanted int;
@@ -208,7 +208,14 @@ BEGIN
         END IF;
 
         wanted := wanted - got;
-        contended := contended OR got < chosen - surplus;
+        IF got < chosen - surplus THEN
+          missed := missed || (
+            SELECT jsonb_agg(jsonb_build_array(queues[asked], turn, id)) FROM (
+              SELECT turn, min(id) AS id FROM unnest(ids[:amount], in_turns[:amount]) AS choice (id, turn)
+              WHERE id <> ALL (ARRAY(SELECT had.id FROM unnest(taken) AS had)) GROUP BY turn
+            ) lowest
+          );
+        END IF;
         EXIT WHEN got = chosen AND amount = cardinality(ids) AND amount < reach;
         after_turn := in_turns[amount];
         -- What is left of a ticket is next.
@@ -238,7 +245,7 @@ BEGIN
 
   ord := micros;
   moment := began;
-  content := to_jsonb(contended);
+  content := missed;
   RETURN NEXT;
   RETURN QUERY SELECT one.id, NULL::bigint, one.position, began, jsonb_build_object(
     'slot', one.slot, 'kind', one.kind, 'queue', one.queue, 'priority', one.priority, 'attempt', one.attempt,
