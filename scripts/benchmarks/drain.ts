@@ -53,7 +53,7 @@ export const drain: Benchmark = {
 
     const measure = Effect.fnUntraced(function* (contender: Contender, cell: Cell) {
       const jobs = jobsOf(contender, cell, most)
-      const warmUp = Math.min(jobs, 20_000) // what is compiled late is compiled by then
+      const warmUp = cell.processes * Math.min(jobs, 50_000) // what is compiled late is compiled by then
       const template = `contender_${contenders.indexOf(contender)}`
       const { producer, url: database } = yield* openDatabase(admin, url, contender, template)
       const fleet = yield* startFleet({ contender, url: database, ...cell })
@@ -102,7 +102,7 @@ export const drain: Benchmark = {
     return {
       facts: {
         ...facts,
-        driven: `${rounds} rounds of ${most} jobs of 200 bytes, after as many, or 20000, to warm up; each checked to its last job`
+        driven: `${rounds} rounds of ${most} jobs of 200 bytes, after as many for each process to warm up; each checked to its last job`
       },
       tables: [
         table("jobs a second", "rate"),
