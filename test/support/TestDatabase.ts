@@ -41,18 +41,11 @@ const make = Effect.fn("TestDatabase.make")(function* (template: string) {
   return at(name, urlTo(name))
 })
 
-/**
- * As on the connections of roles. Servers that can compile statements (those of distributions can, the embedded one cannot)
- * would take up to seconds for each that goes over the ring.
- */
-const startupParameters = { jit: "off" }
-
 const at = (name: string, url: string): TestDatabase["Service"] => ({
   name,
   url,
   connect: PgConnection.make({ url: Redacted.make(url) }),
-  client: (options) =>
-    Layer.build(PgClient.layer({ startupParameters, ...options, url: Redacted.make(options?.url ?? url) }))
+  client: (options) => Layer.build(PgClient.layer({ ...options, url: Redacted.make(options?.url ?? url) }))
 })
 
 export class TestDatabase extends Context.Service<
@@ -84,9 +77,7 @@ export class TestDatabase extends Context.Service<
       Effect.suspend(() => make(template()))
     )
     const pool = Layer.unwrap(
-      Effect.map(TestDatabase, ({ url }) =>
-        PgClient.layer({ url: Redacted.make(url), startupParameters, maxConnections: 10 })
-      )
+      Effect.map(TestDatabase, ({ url }) => PgClient.layer({ url: Redacted.make(url), maxConnections: 10 }))
     )
     return pool.pipe(Layer.provideMerge(database))
   }

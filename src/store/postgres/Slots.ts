@@ -137,7 +137,7 @@ export const slotsOn = (sql: PgClient, schema: string) => {
     ready AS ${gone("ticket", "id, shelf", `(again = ANY ($1) OR again IS NULL AND id = ANY ($2)) AND slot = ${slot}`)},
     moved AS MATERIALIZED (
       SELECT job, attempt FROM scheduled UNION ALL SELECT job, attempt FROM waiting UNION ALL
-      SELECT job, attempt FROM ready CROSS JOIN unnest(jobs) AS run CROSS JOIN generate_series(lower(run), upper(run) - 1) AS job
+      SELECT job, attempt FROM ready CROSS JOIN ${schema}.members(jobs) AS job
     ), copies AS (
       INSERT INTO ${schema}.job (id, ticket, enqueued_at, deadline_ms, slot, priority, queue, kind, payload, details, history)
       SELECT id, ticket, enqueued_at, deadline_ms, ${-slot}, priority, queue, kind, payload, details, ${history(schema, `${slot}`, "body")}
@@ -191,7 +191,7 @@ export const slotsOn = (sql: PgClient, schema: string) => {
   const statesStatement = `
     SELECT slot::int, (pg_total_relation_size(format('${schema}.job_%s', slot)) + pg_total_relation_size(format('${schema}.attempt_end_%s', slot)))::float8 AS bytes,
       slot = 1 + floor(extract(epoch FROM clock_timestamp()) / extract(epoch FROM ring.period))::bigint % ring.slots AS current
-    FROM ${schema}.ring CROSS JOIN generate_series(0, ring.slots) AS slot ORDER BY slot`
+    FROM (SELECT * FROM ${schema}.ring LIMIT 1) AS ring CROSS JOIN generate_series(0, ring.slots) AS slot ORDER BY slot`
 
   const slots = Slots.of({
     states: sql.unsafe<SlotState>(statesStatement),

@@ -12,19 +12,15 @@ const others = 1_000
 
 /** In all: `$1` the number to stay below, `$2` how many, and `$3` the queue where one is asked for. */
 export const paging = (schema: string): Readonly<Record<Place, (ofQueue: boolean) => string>> => {
-  const here = (ofQueue: boolean, queue = "queue") => (ofQueue ? ` AND ${queue} = $3` : "")
+  const here = (ofQueue: boolean) => (ofQueue ? " AND queue = $3" : "")
 
   const byJob = (table: string) => (ofQueue: boolean) =>
     `
     SELECT job, slot FROM ${schema}.${table} WHERE job < $1${here(ofQueue)} ORDER BY job DESC LIMIT $2`
 
-  // The queue a job ended in stands in its end where it can differ from its body's.
   const byEnd = (final: string) => (ofQueue: boolean) =>
     `
-    SELECT job, slot FROM ${schema}.attempt_end AS done WHERE job < $1 AND final = '${final}'${here(
-      ofQueue,
-      `coalesce(queue, (SELECT queue FROM ${schema}.job AS body WHERE body.id = done.job AND body.slot = done.slot))`
-    )} ORDER BY job DESC LIMIT $2`
+    SELECT job, slot FROM ${schema}.over('${final}', $1, $2, ${ofQueue ? "$3" : "NULL"})`
 
   const ready = (ofQueue: boolean) => `
     (
@@ -44,7 +40,7 @@ export const paging = (schema: string): Readonly<Record<Place, (ofQueue: boolean
         ) AS near
         ORDER BY upper(jobs * int8multirange(int8range(NULL, $1))) DESC NULLS LAST LIMIT $2
       ) AS newest
-      CROSS JOIN unnest(jobs) AS run CROSS JOIN generate_series(lower(run), upper(run) - 1) AS job
+      CROSS JOIN ${schema}.members(jobs) AS job
       ORDER BY job DESC LIMIT $2
     )
     ORDER BY job DESC LIMIT $2`
@@ -52,14 +48,10 @@ export const paging = (schema: string): Readonly<Record<Place, (ofQueue: boolean
   // There are no more running than there is room for. Whether one has ended is looked up one by one, until there are enough.
   const running = (ofQueue: boolean) => `
     SELECT job, slot FROM (
-      SELECT job, slot, attempt FROM ${schema}.lease CROSS JOIN unnest(jobs) AS run
-      CROSS JOIN generate_series(lower(run), upper(run) - 1) AS job
+      SELECT job, slot, attempt FROM ${schema}.lease CROSS JOIN ${schema}.members(jobs) AS job
       WHERE job < $1${here(ofQueue)} ORDER BY job DESC OFFSET 0
     ) AS held
-    WHERE NOT EXISTS (
-      SELECT FROM ${schema}.attempt_end AS done
-      WHERE done.job = held.job AND done.attempt = held.attempt AND done.slot = held.slot OFFSET 0
-    )
+    WHERE isempty(${schema}.ended(int8multirange(int8range(job, job, '[]')), attempt, slot))
     LIMIT $2`
 
   return {

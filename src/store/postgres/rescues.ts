@@ -38,8 +38,7 @@ export const rescuing = (
       SELECT array_agg(id) AS leases, array_agg(job) AS jobs, array_agg(attempt::int) AS attempts,
         array_agg(${state}) AS states, array_agg(${next}) AS nexts, array_agg(${reason}) AS reasons, count(*)::int AS n, array_agg(DISTINCT id) AS whole
       FROM (
-        SELECT held.*, job FROM ${from} CROSS JOIN unnest(held.jobs) AS run
-        CROSS JOIN generate_series(lower(run), upper(run) - 1) AS job
+        SELECT held.*, job FROM ${from} CROSS JOIN ${schema}.members(held.jobs) AS job
         WHERE ${only}
         ORDER BY held.id, job
       ) one
@@ -72,8 +71,7 @@ export const rescuing = (
       "$5::bigint IS NULL OR job = $5"
     )}`
   const jobsOf = `
-    SELECT job FROM ${schema}.lease CROSS JOIN unnest(jobs) AS run
-    CROSS JOIN generate_series(lower(run), upper(run) - 1) AS job WHERE id = $1 ORDER BY job`
+    SELECT job FROM ${schema}.lease CROSS JOIN ${schema}.members(jobs) AS job WHERE id = $1 ORDER BY job`
 
   const rescue = (which: Which, { crashBudget, limit }: RescueOptions) =>
     Effect.map(rowsUnderTerm<Part>(batchOf(which), [which.parameter, limit, crashBudget]), summed).pipe(

@@ -29,10 +29,8 @@ export const workersAndQueues = (sql: PgClient, schema: string, open: OpenLeases
       WHERE id = $1 AND declared_dead_at IS NULL AND ${lazily("$2")} RETURNING id
     )
     SELECT lease.id, lease.slot, ARRAY(
-      SELECT key::bigint FROM jsonb_object_keys(cancelling) AS key WHERE NOT EXISTS (
-        SELECT FROM ${schema}.attempt_end AS done
-        WHERE done.job = key::bigint AND done.attempt = lease.attempt AND done.slot = lease.slot
-      )
+      SELECT key::bigint FROM jsonb_object_keys(cancelling) AS key
+      WHERE isempty(${schema}.ended(int8multirange(int8range(key::bigint, key::bigint, '[]')), lease.attempt, lease.slot))
     ) AS cancelling
     FROM beat LEFT JOIN ${schema}.lease ON lease.worker = beat.id
     ORDER BY lease.id`

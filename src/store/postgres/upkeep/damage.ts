@@ -130,7 +130,7 @@ export const stepsOver = (
 
   const badJobs = `CROSS JOIN LATERAL (
       SELECT range_agg(int8range(one, one, '[]')) AS jobs, count(*)::int AS count
-      FROM unnest(ticket.jobs) AS run CROSS JOIN generate_series(lower(run), upper(run) - 1) AS one
+      FROM ${schema}.members(ticket.jobs) AS one
       CROSS JOIN LATERAL (SELECT ${baseless("one", "ticket.slot")} AS bad OFFSET 0) judged WHERE bad
     ) bad`
   const ticketsPage = `

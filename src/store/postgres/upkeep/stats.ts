@@ -20,10 +20,7 @@ export const counting = (sql: PgClient, schema: string): Pick<Upkeep, "takeStats
   const allowed = allowing(schema)
   const rowsUnderTerm = underTerm(sql)
 
-  const ended = `(
-      SELECT count(*) FROM unnest(lease.jobs) AS run JOIN ${schema}.attempt_end AS done
-      ON done.job >= lower(run) AND done.job < upper(run) AND done.slot = lease.slot AND done.attempt = lease.attempt
-    )`
+  const ended = `(SELECT count(*) FROM ${schema}.members(${schema}.ended(lease.jobs, lease.attempt, lease.slot)))`
   const depth = `
       SELECT queue, 'ready' AS place, sum(size) AS jobs, min(ready_at) AS since FROM ${schema}.ticket GROUP BY queue
       UNION ALL SELECT queue, 'scheduled', count(*), NULL FROM ${schema}.timed GROUP BY queue

@@ -3,6 +3,7 @@ import { bury } from "./bury.ts"
 import { claim, firstJobs } from "./claim.ts"
 import { endAttempts } from "./endAttempts.ts"
 import { enqueueMany } from "./enqueueMany.ts"
+import { estimates } from "./estimates.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 import { take } from "./take.ts"
@@ -16,6 +17,7 @@ export const jobs: Migration = {
   oldest: 1,
   statements: (schema) => [
     ...tables(schema),
+    ...estimates(schema),
     enqueueMany(schema),
     ...outbox(schema),
     turns(schema),

@@ -8,7 +8,8 @@ CREATE FUNCTION ${schema}.turns(
   kinds text[], queues text[], known_queues text[], known_kinds text[], known_turns smallint[], known_marks bigint[]
 )
 RETURNS TABLE (queue text, kind text, turn smallint, mark bigint)
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY

@@ -4,7 +4,8 @@
  */
 export const unhandled = (schema: string) => `
 CREATE FUNCTION ${schema}.unhandled(kinds text[], queues text[]) RETURNS TABLE (queue text, kind text)
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
