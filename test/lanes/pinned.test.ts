@@ -113,8 +113,10 @@ describe("Under a pinned snapshot", () => {
         const mean = (values: ReadonlyArray<number>) => values.reduce((sum, value) => sum + value, 0) / values.length
         assert.isAtLeast(mean(last.map(({ done }) => done)), jobs)
         for (const name of all[0]!.sizes.keys()) {
-          const most = (some: typeof all) => Math.max(...some.map(({ sizes }) => sizes.get(name)!))
-          assert.isAtMost(most(last), Math.max(1.2 * most(second), small), `bytes of ${name}`)
+          // Of the middle, for a vacuum may keep a table from being written anew this time.
+          const usual = (some: typeof all) =>
+            some.map(({ sizes }) => sizes.get(name)!).toSorted((a, b) => a - b)[some.length >> 1]!
+          assert.isAtMost(usual(last), Math.max(1.2 * usual(second), small), `bytes of ${name}`)
         }
         for (const move of ["claim", "beat", "promote"] as const) {
           const read = (some: typeof all) => mean(some.map(({ reads }) => reads[move]))
